@@ -1,0 +1,100 @@
+"""Bad input becomes one sentence: which argument, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from maxentrl.core.types import Scalar
+
+
+class InputError(ValueError):
+    """The input cannot be used as it is; the message says which part, what was found and what is allowed."""
+
+
+class InfeasibleError(InputError):
+    """The problem has no finite solution; the message names the states that are to blame."""
+
+
+def is_concrete(*values) -> bool:
+    """True when none of the arrays in `values` is a tracer, so their numbers can be looked at."""
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def check_temperature(temperature: Scalar, name: str = "temperature") -> None:
+    """A temperature lies in [0, inf] (units of reward)."""
+    if not is_concrete(temperature):
+        return
+    value = np.asarray(temperature)
+    if value.ndim or value.dtype.kind not in "fiu":
+        raise InputError(f"{name} must be one number in [0, inf], in units of reward; got {temperature!r}.")
+    if not value >= 0:
+        raise InputError(f"{name} must lie in [0, inf], in units of reward; got {float(value)}.")
+
+
+def check_discount(discount: Scalar) -> None:
+    """A discount lies in [0, 1]."""
+    if not is_concrete(discount):
+        return
+    value = np.asarray(discount)
+    if value.ndim or value.dtype.kind not in "fiu" or not 0 <= value <= 1:
+        raise InputError(f"discount must be one number in [0, 1]; got {discount!r}.")
+
+
+def check_horizon(horizon: int | None) -> None:
+    """A horizon is a whole number of steps, at least 1, or None for a stationary problem."""
+    if horizon is None:
+        return
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer):
+        raise InputError(f"horizon must be a whole number of steps, at least 1, or None; got {horizon!r}.")
+    if horizon < 1:
+        raise InputError(f"horizon must be at least 1 step; got {horizon}.")
+
+
+def check_choice(value: str, allowed: Sequence[str], name: str) -> None:
+    """`value` is one of a few words."""
+    if value not in allowed:
+        raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}.")
+
+
+def check_shape(array, shape: tuple[int | None, ...], name: str, axes: str) -> None:
+    """`array` has this shape (None matches any length); `axes` spells it for the message."""
+    found = np.shape(array)
+    if len(found) != len(shape) or any(want is not None and want != got for want, got in zip(shape, found, strict=True)):
+        wanted = ", ".join("any" if n is None else str(n) for n in shape)
+        raise InputError(f"{name} must have shape {axes} = ({wanted}); got {found}.")
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that can still be taken on this machine, or None where that cannot be known."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") if not os.path.exists("/proc/meminfo") else _meminfo()
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def _meminfo() -> int | None:
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def check_memory(needed: int, what: str, remedy: str) -> None:
+    """Refuse work whose estimated size exceeds the memory at hand, before it begins."""
+    free = available_memory()
+    if free is not None and needed > free:
+        raise InputError(f"{what} needs about {size(needed)} of memory, and {size(free)} are available; {remedy}.")
+
+
+def size(count: float) -> str:
+    """A number of bytes in words."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")

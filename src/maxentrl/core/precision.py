@@ -1,0 +1,49 @@
+"""Where the number format is chosen: exact inference runs in float64, locally, and nothing global is flipped."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import jax
+import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def to_host(tree: R) -> R:
+    """Replace every JAX array in `tree` by a NumPy view of the same memory; tracers stay as they are.
+
+    Outside a float64 scope JAX narrows whatever touches a float64 array to float32, with a warning or without.
+    A NumPy array does not narrow, and JAX takes the view back without a copy. PRNG keys and arrays spread over
+    several hosts stay JAX arrays.
+    """
+
+    def leaf(x):
+        if not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer):
+            return x
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) or not x.is_fully_addressable:
+            return x
+        return np.asarray(x)
+
+    return jax.tree.map(leaf, tree)
+
+
+def in_double_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """Run `function` with 64-bit types enabled, for the duration of the call only.
+
+    Differentiation, `jit` and `vmap` from outside work as usual. Where 64-bit types are not enabled for the whole
+    process, concrete results come back as NumPy arrays (see `to_host`); where they are, as JAX arrays.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        if jax.config.read("jax_enable_x64"):
+            return function(*args, **kwargs)
+        with jax.enable_x64(True):
+            result = function(*args, **kwargs)
+        return to_host(result)
+
+    return wrapper

@@ -1,0 +1,125 @@
+"""The one operation of this library, the prior-weighted log-mean-exp, and what follows from it.
+
+    lme(x, log_w, temp) = temp * log sum_i w_i exp(x_i / temp)
+
+It climbs from the mean under w (temp -> inf) to the maximum over the support of w (temp -> 0). It is monotone,
+convex, 1-Lipschitz in the sup norm, and moves with constants: lme(x + c) = lme(x) + c for normalised w. Its
+gradient is the tilted distribution w_i exp(x_i / temp) / Z, and its dual is max_p <p, x> - temp KL(p || w).
+Planning, messages, evidence and free energies in this library are calls of this function.
+
+Kolmogorov (1930) and Nagumo (1930) for the mean; Donsker & Varadhan (1975) for the dual.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maxentrl.core.types import Scalar
+
+Kind = Literal["max", "soft", "mean"]
+
+
+def temperature_kind(temperature: Scalar) -> Kind:
+    """Which limit a temperature asks for: `max` at 0, `mean` at inf, `soft` between.
+
+    The choice is made while tracing. A traced temperature counts as soft and must be positive and finite.
+    """
+    if isinstance(temperature, jax.core.Tracer):
+        return "soft"
+    value = float(temperature)
+    return "max" if value == 0.0 else "mean" if np.isposinf(value) else "soft"
+
+
+def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: int = -1) -> jax.Array:
+    """Log-mean-exp of `x` under weights `w = exp(log_weight)`: temp * log sum_i w_i exp(x_i / temp).
+
+    Args:
+        x: values, in units of reward; -inf is allowed.
+        log_weight: log-weights in nats, broadcast against `x`; -inf removes an entry; `None` counts every entry
+            once (the counting measure, log-weight 0).
+        temperature: in units of reward, in [0, inf]. At 0 the maximum over the support, at inf the mean
+            (which needs normalised weights).
+        axis: the axis that is summed.
+
+    Returns:
+        `x` without `axis`. Where no entry is left the value is -inf and the gradient zero. The gradient is
+        `exp(tilt(...))` everywhere: at temperature 0 it is shared among tied maxima in proportion to their
+        weights, as in the limit, so it is never NaN.
+    """
+    x, log_weight, allowed = _prepare(x, log_weight)
+    kind = temperature_kind(temperature)
+    if kind == "mean":
+        total = jnp.sum(jnp.where(allowed, jnp.exp(log_weight) * x, 0.0), axis)
+        return jnp.where(jnp.any(allowed, axis), total, -jnp.inf)
+    # The shift is a constant to differentiation: the value does not depend on it.
+    top = jnp.max(jnp.where(allowed, jax.lax.stop_gradient(x), -jnp.inf), axis, keepdims=True)
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    if kind == "max":
+        share = jax.lax.stop_gradient(jnp.exp(tilt(x, jnp.where(allowed, log_weight, -jnp.inf), 0.0, axis)))
+        best = jnp.squeeze(top, axis) + jnp.sum(jnp.where(allowed, share * (x - top), 0.0), axis)
+        return jnp.where(jnp.any(allowed, axis), best, -jnp.inf)
+    log_total = _log_sum_exp((x - top) / temperature + log_weight, allowed, axis)
+    return jnp.squeeze(top, axis) + temperature * log_total
+
+
+def tilt(x, log_weight=None, temperature: Scalar = 1.0, axis: int = -1) -> jax.Array:
+    """Log of the tilted distribution log( w_i exp(x_i / temp) / Z ): the gradient of `lme`, in nats.
+
+    Arguments as for `lme`. At temperature 0 it is `w` restricted to the maxima, at inf it is `w`, each normalised.
+    Entries without weight are -inf, and so is a slice in which no entry is left.
+    """
+    x, log_weight, allowed = _prepare(x, log_weight)
+    kind = temperature_kind(temperature)
+    top = jnp.max(jnp.where(allowed, x, -jnp.inf), axis, keepdims=True)
+    top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0.0))
+    if kind == "max":
+        allowed = allowed & (x >= top)
+        score = log_weight
+    elif kind == "mean":
+        score = log_weight
+    else:
+        score = (x - top) / temperature + log_weight
+    log_total = jnp.expand_dims(_log_sum_exp(score, allowed, axis), axis)
+    return jnp.where(allowed, score - jnp.where(jnp.isfinite(log_total), log_total, 0.0), -jnp.inf)
+
+
+def entropy(log_p, axis: int = -1) -> jax.Array:
+    """Entropy -sum_i p_i log p_i in nats, with 0 log 0 = 0."""
+    possible = log_p > -jnp.inf
+    safe = jnp.where(possible, log_p, 0.0)
+    return -jnp.sum(jnp.where(possible, jnp.exp(safe) * safe, 0.0), axis)
+
+
+def kl(log_p, log_q, axis: int = -1) -> jax.Array:
+    """Kullback-Leibler divergence sum_i p_i (log p_i - log q_i) in nats, with 0 log 0 = 0.
+
+    `log_q` may be unnormalised (the counting measure, 0, gives minus the entropy). It is +inf where p puts mass
+    that q forbids.
+    """
+    possible = log_p > -jnp.inf
+    safe_p = jnp.where(possible, log_p, 0.0)
+    safe_q = jnp.where(possible, log_q, 0.0)
+    return jnp.sum(jnp.where(possible, jnp.exp(safe_p) * (safe_p - safe_q), 0.0), axis)
+
+
+def _prepare(x, log_weight):
+    """Broadcast, and put harmless zeros where an entry is excluded, so that no gradient meets an infinity."""
+    x = jnp.asarray(x)
+    x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+    log_weight = jnp.zeros_like(x) if log_weight is None else jnp.asarray(log_weight, x.dtype)
+    x, log_weight = jnp.broadcast_arrays(x, log_weight)
+    allowed = (x > -jnp.inf) & (log_weight > -jnp.inf)
+    return jnp.where(allowed, x, 0.0), jnp.where(allowed, log_weight, 0.0), allowed
+
+
+def _log_sum_exp(score, allowed, axis):
+    """log sum exp over the allowed entries; -inf with zero gradient where there is none."""
+    top = jnp.max(jnp.where(allowed, jax.lax.stop_gradient(score), -jnp.inf), axis, keepdims=True)
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    total = jnp.sum(jnp.where(allowed, jnp.exp(jnp.where(allowed, score - top, 0.0)), 0.0), axis)
+    some = total > 0
+    return jnp.where(some, jnp.squeeze(top, axis) + jnp.log(jnp.where(some, total, 1.0)), -jnp.inf)

@@ -1,0 +1,133 @@
+"""What any policy is worth: values, occupancies, the evidence bound it gives, and improvement until none is left."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from maxentrl.core.check import InputError, check_discount, check_horizon, check_shape, check_temperature, is_concrete
+from maxentrl.core.precision import in_double_precision
+from maxentrl.core.soft import temperature_kind
+from maxentrl.core.types import Array, Scalar, Temperatures
+from maxentrl.infer import backup as one
+from maxentrl.infer import tabular
+from maxentrl.infer.linear import resolvent
+from maxentrl.infer.posterior import check_reward_length, posterior
+from maxentrl.models.tabular import Dense, Sparse, TabularMDP, Transition
+
+
+class Bound(NamedTuple):
+    """evidence_bound: E[sum r / temperature] - KL(pi || rho), nats; gap: log p(O) minus it, the KL to the posterior."""
+
+    evidence_bound: Array
+    gap: Array
+
+
+@in_double_precision
+def evaluate(mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scalar = 1.0, horizon: int | None = None) -> Array:
+    """Soft value of any policy under the given dynamics: V = E_pi[ r + discount V' ] - temperature KL(pi || rho).
+
+    Args:
+        log_policy: log pi(a|s), [S, A], or [T, S, A] over a finite horizon ([S, A] is repeated).
+        temperature: in [0, inf), units of reward; 0 counts reward alone.
+        discount, horizon: as for `solve`.
+
+    Returns:
+        [S], or [T+1, S] over a finite horizon, in units of reward.
+
+    Source: Haarnoja et al. (2018), equations 2-3, with the KL to the prior in place of minus the entropy.
+    """
+    check_temperature(temperature)
+    if temperature_kind(temperature) == "mean":
+        raise InputError("evaluate needs a finite temperature: at inf every policy but the prior is worth -inf.")
+    log_pi = _policy(mdp, log_policy, discount, horizon)
+    if horizon is not None:
+        return tabular.evaluate(mdp, log_pi, temperature, discount)
+    gain = tabular.policy_backup(mdp, jnp.zeros(mdp.states, mdp.dtype), log_pi, temperature, discount)
+    return resolvent(policy_chain(mdp, log_pi, discount), gain)
+
+
+@in_double_precision
+def occupancy(mdp: TabularMDP, log_policy, *, discount: Scalar = 1.0, horizon: int | None = None) -> Array:
+    """Expected discounted visits of each state and action from the start, under the given dynamics.
+
+    mu_t(s, a) = discount^t Pr(s_t = s, a_t = a): [T, S, A] over a finite horizon, and summed over all time, [S, A],
+    without one. The sum is 1 / (1 - discount) when nothing terminates; with discount 1 (first exit) it is the
+    expected number of steps.
+    """
+    log_pi = _policy(mdp, log_policy, discount, horizon)
+    if horizon is not None:
+        return tabular.occupancy(mdp, log_pi, discount).swapaxes(1, 2)
+    visits = resolvent(policy_chain(mdp, log_pi, discount), mdp.initial, transpose=True)
+    return jnp.where(mdp.terminal, 0.0, visits * jnp.exp(log_pi)).T
+
+
+@in_double_precision
+def evidence_bound(mdp: TabularMDP, log_policy, *, temperature: Scalar, horizon: int, discount: Scalar = 1.0) -> Bound:
+    """How much of the evidence a policy explains: log p(O) = bound + KL( q_pi(tau) || p(tau | O) ).
+
+    q_pi rolls the policy out under the given start and dynamics. The gap is zero only where the posterior itself
+    needs no luck (Levine 2018, section 3).
+    """
+    exact = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount).log_evidence
+    value = evaluate(mdp, log_policy, temperature=temperature, discount=discount, horizon=horizon)
+    bound = jnp.asarray(mdp.initial) @ jnp.asarray(value)[0] / temperature
+    return Bound(bound, jnp.asarray(exact) - bound)
+
+
+@in_double_precision
+def soft_policy_iteration(
+    mdp: TabularMDP, log_policy=None, *, temperature: Scalar, discount: Scalar, tolerance: float = 1e-10, max_steps: int = 1000
+) -> tuple[Array, list[Array]]:
+    """Alternate exact evaluation and improvement pi <- rho exp(Q / temperature) / Z; every step raises every value.
+
+    Returns the last log-policy [S, A] and the values [S] of each policy on the way (Haarnoja et al. 2018, theorem 1).
+    It is Newton's method on the soft Bellman equation; `solve` is the way to get the answer alone.
+    """
+    check_temperature(temperature)
+    log_pi = one.log_policy(mdp, jnp.zeros((mdp.actions, mdp.states), mdp.dtype), 1.0).T if log_policy is None else log_policy
+    values: list[Array] = []
+    for _ in range(max_steps):
+        v = evaluate(mdp, log_pi, temperature=temperature, discount=discount)
+        values.append(v)
+        if len(values) > 1 and float(jnp.max(jnp.abs(v - values[-2]))) <= tolerance:
+            break
+        log_pi = one.log_policy(mdp, one.action_values(mdp, v, math.inf, discount), temperature).T
+    return log_pi, values
+
+
+def policy_chain(mdp: TabularMDP, log_pi, discount: Scalar) -> Transition:
+    """discount P_pi as a one-action `Transition`, from log pi [A, S] and the given dynamics."""
+    weight = discount * jnp.where(mdp.terminal, 0.0, jnp.exp(log_pi))
+    if isinstance(mdp.transition, Dense):
+        return Dense(jnp.einsum("as,sat->st", weight, mdp.transition.probability)[:, None])
+    flow = weight[:, None, :] * mdp.transition.probability
+    flat = (1, flow.shape[0] * flow.shape[1], flow.shape[2])
+    return Sparse(jnp.asarray(mdp.transition.successor).reshape(flat), flow.reshape(flat))
+
+
+def _policy(mdp: TabularMDP, log_policy, discount: Scalar, horizon: int | None):
+    """The policy as [A, S] or [T, A, S], checked where it can be looked at."""
+    check_discount(discount)
+    check_horizon(horizon)
+    check_reward_length(mdp, horizon)
+    log_pi = jnp.asarray(log_policy, mdp.dtype)
+    if log_pi.ndim == 3:
+        check_shape(log_pi, (horizon, mdp.states, mdp.actions), "log_policy", "[T, S, A]")
+    else:
+        check_shape(log_pi, (mdp.states, mdp.actions), "log_policy", "[S, A]")
+    if is_concrete(log_pi, mdp.terminal):
+        total = jnp.sum(jnp.exp(log_pi), -1)
+        off = ~(jnp.abs(total - 1) <= 1e-5) & ~jnp.asarray(mdp.terminal)
+        if bool(off.any()):
+            where = [int(i) for i in jnp.argwhere(off)[0]]
+            raise InputError(f"log_policy rows must sum to 1; row {where} sums to {float(total[tuple(where)]):.6g}.")
+    if horizon is not None and log_pi.ndim == 2:
+        log_pi = jnp.broadcast_to(log_pi, (horizon, *log_pi.shape))
+    return log_pi.swapaxes(-1, -2)
+
+
+__all__ = ["Bound", "Temperatures", "evaluate", "evidence_bound", "occupancy", "policy_chain", "soft_policy_iteration"]

@@ -1,0 +1,192 @@
+"""`solve`: planning over a finite horizon or a stationary future, and what a plan can be asked."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from maxentrl.core.check import (
+    InfeasibleError,
+    InputError,
+    check_choice,
+    check_discount,
+    check_horizon,
+    check_temperature,
+    is_concrete,
+)
+from maxentrl.core.precision import in_double_precision
+from maxentrl.core.soft import lme, temperature_kind
+from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
+from maxentrl.infer import backup as one
+from maxentrl.infer import tabular
+from maxentrl.infer.first_exit import explain_divergence, require_exit
+from maxentrl.infer.posterior import check_reward_length
+from maxentrl.infer.stationary import Problem, fixed_point
+from maxentrl.models.tabular import TabularMDP
+
+
+class Solution(eqx.Module):
+    """A plan: soft values, and the policy that goes with them.
+
+    v: [S], or [T+1, S] over a finite horizon, in units of reward; it includes the entropy of the current step.
+    error_bound: proven bound on max |v - V*| (0 over a finite horizon, where only rounding is left).
+    sweeps: backups it took.
+    converged: whether error_bound reached the tolerance asked for.
+    """
+
+    mdp: TabularMDP
+    temperatures: Temperatures
+    discount: Scalar
+    horizon: int | None = eqx.field(static=True)
+    v: Array
+    error_bound: Array
+    sweeps: Array
+    converged: Array
+
+    @property
+    @in_double_precision
+    def q(self) -> Array:
+        """Q [S, A] or [T, S, A]: the reward of the action and what follows, in units of reward."""
+        return self._q().swapaxes(-1, -2)
+
+    @property
+    @in_double_precision
+    def log_policy(self) -> Array:
+        """log pi(a | s) [S, A] or [T, S, A], nats; -inf for forbidden actions."""
+        log_pi = one.log_policy(self.mdp, self._q(), self.temperatures.action) if self.horizon is None else jax.vmap(
+            lambda q: one.log_policy(self.mdp, q, self.temperatures.action)
+        )(self._q())
+        return log_pi.swapaxes(-1, -2)
+
+    @property
+    @in_double_precision
+    def start_value(self) -> Array:
+        """The value [] before the start state is known: lme over the start distribution, at the state temperature."""
+        v = self.v if self.horizon is None else self.v[0]
+        return lme(v, jnp.log(jnp.asarray(self.mdp.initial)), self.temperatures.state)
+
+    @property
+    @in_double_precision
+    def log_evidence(self) -> Array:
+        """start_value / temperature [], nats: log p(O) with posterior dynamics, its lower bound with given ones."""
+        return jnp.asarray(self.start_value) / self.temperatures.action
+
+    def _q(self):
+        if self.horizon is None:
+            return one.action_values(self.mdp, self.v, self.temperatures.state, self.discount)
+        return tabular.action_values(self.mdp, jnp.asarray(self.v), self.temperatures.state, self.discount)
+
+
+@in_double_precision
+def solve(
+    mdp: TabularMDP,
+    *,
+    temperature: Scalar,
+    discount: Scalar | None = None,
+    horizon: int | None = None,
+    dynamics: Dynamics = "given",
+    state_temperature: Scalar | None = None,
+    tolerance: float = 1e-6,
+    max_sweeps: int = 1_000_000,
+) -> Solution:
+    """Plan: compute the soft-optimal values and policy.
+
+        Q = r + lme over { s' with weight discount P; the end with weight 1 - discount } of V  at the state temperature
+        V = lme over rho(.|s) of Q  at the action temperature
+
+    Args:
+        mdp: the problem.
+        temperature: of the actions, in [0, inf], units of reward. 0 is the hard maximum, inf evaluates the prior.
+        discount: in [0, 1]; 1 when absent and a horizon is given. Discount 1 without a horizon is the first-exit
+            problem: it needs terminal states, and a solution exists only when no loop pays for itself.
+        horizon: number of steps T, or None for the stationary problem.
+        dynamics: "given" (control: expectation over next states) or "posterior" (exact inference: log-mean-exp at
+            the same temperature, which is optimistic in a stochastic world).
+        state_temperature: overrides `dynamics`: the temperature of the step over next states, in [0, inf].
+        tolerance: absolute, in units of reward: the error bound to reach (stationary problems).
+        max_sweeps: backups after which a stationary search gives up and says so.
+
+    Returns:
+        A `Solution`. Stationary values are differentiable in reward, prior, probabilities, temperature and discount
+        by the implicit function theorem: d start_value / d reward is the occupancy of the policy.
+
+    Raises:
+        InputError: for values out of range, discount 1 with neither horizon nor terminal state, or terminal states
+            that cannot be reached.
+        InfeasibleError: for a first-exit problem without a finite solution; the message names the states that loop.
+
+    Warns:
+        UserWarning: when the tolerance was not reached; `error_bound` says what was.
+
+    Source: Levine (2018), equations 4-25; Ziebart (2010), algorithm 9.1; Todorov (2006) for first exit.
+    """
+    check_temperature(temperature)
+    check_choice(dynamics, ("given", "posterior"), "dynamics")
+    if state_temperature is None:
+        state_temperature = math.inf if dynamics == "given" else temperature
+    check_temperature(state_temperature, "state_temperature")
+    check_horizon(horizon)
+    if discount is None:
+        if horizon is None:
+            raise InputError("give a discount below 1, a horizon, or discount 1 with terminal states (first exit).")
+        discount = 1.0
+    check_discount(discount)
+    check_reward_length(mdp, horizon)
+    _check_unnormalised(mdp, temperature)
+    mdp.check_memory(horizon)
+    bare = mdp.bare()
+    temperatures = Temperatures(_number(temperature, mdp.dtype), _number(state_temperature, mdp.dtype))
+    discount_array = jnp.asarray(discount, mdp.dtype)
+    if horizon is not None:
+        v = _backward(bare, temperatures, discount_array, horizon)
+        answer = (v, jnp.zeros((), mdp.dtype), jnp.asarray(horizon), jnp.asarray(True))
+    else:
+        first_exit = is_concrete(discount) and float(discount) == 1.0
+        if first_exit and is_concrete(mdp):
+            require_exit(bare)
+        problem = Problem(bare, temperatures, discount_array)
+        answer = _stationary(problem, tolerance, max_sweeps)
+        if is_concrete(answer, discount) and not bool(jnp.isfinite(answer.error_bound)):
+            explain_divergence(mdp, temperatures, float(discount))
+        _warn_unconverged(answer, tolerance)
+    return Solution(mdp, temperatures, discount, horizon, *answer)
+
+
+@eqx.filter_jit
+def _backward(mdp: TabularMDP, temperatures: Temperatures, discount, horizon: int):
+    return tabular.backward(mdp, temperatures, horizon, discount)
+
+
+@eqx.filter_jit
+def _stationary(problem: Problem, tolerance: float, max_sweeps: int):
+    return fixed_point(problem, tolerance=tolerance, max_sweeps=max_sweeps)
+
+
+def _number(temperature: Scalar, dtype) -> Scalar:
+    """0 and inf stay Python numbers, because they choose formulas; anything else becomes an array, compiled once."""
+    kind = temperature_kind(temperature)
+    return {"max": 0.0, "mean": math.inf}.get(kind, None) if kind != "soft" else jnp.asarray(temperature, dtype)
+
+
+def _check_unnormalised(mdp: TabularMDP, temperature: Scalar) -> None:
+    """The mean over actions is defined only for a normalised prior."""
+    if temperature_kind(temperature) == "mean" and is_concrete(mdp.log_prior):
+        total = jnp.sum(jnp.exp(jnp.asarray(mdp.log_prior)), 1)
+        if not bool(jnp.all(jnp.asarray(mdp.terminal) | (jnp.abs(total - 1) < 1e-5))):
+            raise InputError("temperature inf needs a normalised prior; the counting prior has no mean.")
+
+
+def _warn_unconverged(answer, tolerance: float) -> None:
+    if is_concrete(answer) and not bool(answer.converged):
+        warnings.warn(
+            f"the tolerance {tolerance:g} was not reached in {int(answer.sweeps)} sweeps: "
+            f"the values are proven to within {float(answer.error_bound):.3g} only.",
+            stacklevel=4,
+        )
+
+
+__all__ = ["InfeasibleError", "Solution", "solve"]

@@ -1,0 +1,185 @@
+"""The stationary fixed point V = backup(V), certified, and differentiable by the implicit function theorem.
+
+The backup T is monotone and convex. Newton's method on V = T(V) is soft policy iteration: from any start its iterates
+rise towards V* and stay below it. The answer is never trusted because a solver stopped: it is bounded by two numbers
+that one or two further backups prove.
+
+- discount < 1, given dynamics: T(V + c) = T(V) + discount c, so with d = T(V) - V and f = discount / (1 - discount)
+  T(V) + f min(d, 0) <= V* <= T(V) + f max(d, 0)   (MacQueen 1966; the zeros stand for terminal states).
+- otherwise: if T(U) <= U and T(L) >= L with L <= U, a fixed point lies between. U and L are V +- c phi, where phi is
+  the expected remaining life under the tilted chain, and both inequalities are checked by computing T.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from maxentrl.core.soft import temperature_kind
+from maxentrl.core.types import Array, Scalar, Temperatures
+from maxentrl.infer import backup as one
+from maxentrl.infer.linear import resolvent, solve_chain
+from maxentrl.models.tabular import TabularMDP
+
+
+PLAIN = 4
+"""Plain backups offered as the alternative to each Newton step."""
+
+STALLS = 40
+"""Consecutive steps that fail to halve the residual before the search gives up."""
+
+ENCLOSURES = 40
+"""Doublings of the enclosure before the answer is declared unproven."""
+
+
+class FixedPoint(NamedTuple):
+    """v [S]; error_bound []: proven bound on max |v - V*|, inf when nothing could be proven; sweeps []: backups done;
+    converged []: whether the bound reached the tolerance."""
+
+    v: Array
+    error_bound: Array
+    sweeps: Array
+    converged: Array
+
+
+class Problem(NamedTuple):
+    """All that the fixed point depends on, and is differentiated by."""
+
+    mdp: TabularMDP
+    temperatures: Temperatures
+    discount: Scalar
+
+
+def fixed_point(problem: Problem, *, tolerance: float, max_sweeps: int) -> FixedPoint:
+    """V* of a stationary problem with its certificate; gradients by the implicit function theorem, to any order."""
+    held = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, problem)
+    answer = _newton(held, tolerance, max_sweeps)
+    return answer._replace(v=implicit(problem, answer.v))
+
+
+@eqx.filter_custom_jvp
+def implicit(problem: Problem, v):
+    """`v` itself, with the derivative that a fixed point v = backup(v) has: dv = (I - dT/dv)^{-1} dT.
+
+    The derivative calls this function again, so that it can itself be differentiated.
+    """
+    return v
+
+
+@implicit.def_jvp
+def _(primals, tangents):
+    problem, v = primals
+    v = implicit(problem, v)
+
+    def once(problem: Problem):
+        return one.backup(problem.mdp, v, problem.temperatures, problem.discount)[1]
+
+    _, pushed = eqx.filter_jvp(once, (problem,), (tangents[0],))
+    if pushed is None:
+        return v, jnp.zeros_like(v)
+    m = one.chain(problem.mdp, v, problem.temperatures, problem.discount)
+    return v, resolvent(m, pushed)
+
+
+def _newton(problem: Problem, tolerance: float, max_sweeps: int) -> FixedPoint:
+    """Newton's method; a step that does not help is replaced by plain backups. Runs down to rounding."""
+    mdp, temperatures, discount = problem
+
+    def gap(v):
+        return jnp.max(jnp.abs(_backup(problem, v) - v))
+
+    def step(state):
+        v, residual, sweeps, stalls = state
+        tried = v + solve_chain(one.chain(mdp, v, temperatures, discount), _backup(problem, v) - v)
+        swept = jax.lax.fori_loop(0, PLAIN, lambda _, u: _backup(problem, u), v)
+        gap_tried, gap_swept = gap(tried), gap(swept)
+        # An exact Newton iterate from any start satisfies T(v) >= v, though its residual may grow at first.
+        slack = _rounding(problem, tried)
+        rises = jnp.all(_backup(problem, tried) >= tried - slack) & (jnp.mean(tried) > jnp.mean(v))
+        take = jnp.isfinite(gap_tried) & ((gap_tried < gap_swept) | rises)
+        residual_new = jnp.where(take, gap_tried, gap_swept)
+        stalls = jnp.where(residual_new < 0.5 * residual, 0, stalls + 1)
+        return jnp.where(take, tried, swept), residual_new, sweeps + PLAIN + 4, stalls
+
+    def unfinished(state):
+        v, residual, sweeps, stalls = state
+        return (residual > _rounding(problem, v)) & (sweeps < max_sweeps) & (stalls < STALLS)
+
+    start = _prior_value(problem)
+    v, _, sweeps, _ = jax.lax.while_loop(unfinished, step, (start, gap(start), jnp.asarray(1), jnp.asarray(0)))
+    v, bound = certify(problem, v)
+    return FixedPoint(v, bound, sweeps, bound <= tolerance)
+
+
+def certify(problem: Problem, v) -> tuple[Array, Array]:
+    """A proven enclosure of V* around the guess `v`: the best midpoint [S] and max |midpoint - V*|, inf if unproven."""
+    enclosed, bound = _enclosure(problem, v)
+    if temperature_kind(problem.temperatures.state) != "mean":
+        return enclosed, bound
+    centred, span_bound = _span(problem, v)
+    return jnp.where(span_bound <= bound, centred, enclosed), jnp.minimum(span_bound, bound)
+
+
+def _span(problem: Problem, v):
+    """The bounds of MacQueen, for given dynamics and discount < 1."""
+    mdp, _, discount = problem
+    w = _backup(problem, v)
+    change = jnp.where(mdp.terminal, 0.0, w - v)
+    ends = jnp.any(mdp.terminal)
+    low = jnp.min(jnp.where(mdp.terminal, jnp.inf, change))
+    high = jnp.max(jnp.where(mdp.terminal, -jnp.inf, change))
+    low, high = jnp.where(ends, jnp.minimum(low, 0.0), low), jnp.where(ends, jnp.maximum(high, 0.0), high)
+    left = jnp.maximum(1.0 - discount, jnp.finfo(w.dtype).tiny)
+    factor = discount / left
+    centred = jnp.where(mdp.terminal, 0.0, w + factor * (low + high) / 2)
+    bound = factor * (high - low) / 2 + _rounding(problem, centred) / left
+    return centred, jnp.where((discount < 1) & jnp.isfinite(bound), bound, jnp.inf)
+
+
+def _enclosure(problem: Problem, v):
+    """Grow V +- c phi until one backup proves it; phi is the expected remaining life under the tilted chain."""
+    mdp, temperatures, discount = problem
+    live = jnp.where(mdp.terminal, 0.0, jnp.ones_like(v))
+    phi = solve_chain(one.chain(mdp, v, temperatures, discount), live)
+    sane = jnp.all(jnp.isfinite(v)) & jnp.all(jnp.isfinite(phi)) & jnp.all(phi >= 0.5 * live)
+    phi = jnp.where(sane, phi, live)
+    change = jnp.max(jnp.abs(_backup(problem, v) - v))
+
+    def proven(c):
+        upper, lower = v + c * phi, v - c * phi
+        slack = _rounding(problem, jnp.maximum(jnp.abs(upper), jnp.abs(lower)))
+        above = _backup(problem, upper) + slack <= upper
+        below = _backup(problem, lower) - slack >= lower
+        return jnp.all((above & below) | mdp.terminal)
+
+    first = 2.0 * (change + _rounding(problem, v))
+    c, _ = jax.lax.while_loop(
+        lambda state: ~proven(state[0]) & (state[1] < ENCLOSURES),
+        lambda state: (2.0 * state[0], state[1] + 1),
+        (jnp.where(jnp.isfinite(first), first, 1.0), jnp.asarray(0)),
+    )
+    return v, jnp.where(sane & proven(c), c * jnp.max(phi), jnp.inf)
+
+
+def _backup(problem: Problem, v):
+    return one.backup(problem.mdp, v, problem.temperatures, problem.discount)[1]
+
+
+def _rounding(problem: Problem, v):
+    """A bound on the rounding error of one backup at `v`: a few units in the last place of what is summed."""
+    largest = 1.0 + jnp.max(jnp.abs(v)) + jnp.max(jnp.abs(problem.mdp.reward))
+    return 16 * jnp.finfo(v.dtype).eps * largest
+
+
+def _prior_value(problem: Problem):
+    """The value of the prior policy under the given dynamics: a start that is proper wherever the problem is."""
+    mdp, _, discount = problem
+    average = Temperatures(jnp.inf, jnp.inf)
+    zero = jnp.zeros(mdp.states, mdp.dtype)
+    normalised = mdp.with_prior(jax.nn.log_softmax(jnp.where(mdp.terminal[:, None], 0.0, mdp.log_prior), axis=1))
+    gain = one.backup(normalised, zero, average, discount)[1]
+    value = solve_chain(one.chain(normalised, zero, average, discount), gain)
+    return jnp.where(jnp.all(jnp.isfinite(value)), value, zero)
