@@ -21,6 +21,7 @@ import numpy as np
 from maxentrl.core.types import Scalar
 
 Kind = Literal["max", "soft", "mean"]
+Axis = int | tuple[int, ...]
 
 
 def temperature_kind(temperature: Scalar) -> Kind:
@@ -34,7 +35,7 @@ def temperature_kind(temperature: Scalar) -> Kind:
     return "max" if value == 0.0 else "mean" if np.isposinf(value) else "soft"
 
 
-def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: int = -1) -> jax.Array:
+def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.Array:
     """Log-mean-exp of `x` under weights `w = exp(log_weight)`: temp * log sum_i w_i exp(x_i / temp).
 
     Args:
@@ -43,7 +44,7 @@ def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: int = -1) -> jax.Ar
             once (the counting measure, log-weight 0).
         temperature: in units of reward, in [0, inf]. At 0 the maximum over the support, at inf the mean
             (which needs normalised weights).
-        axis: the axis that is summed.
+        axis: the axis, or axes, summed over.
 
     Returns:
         `x` without `axis`. Where no entry is left the value is -inf and the gradient zero. The gradient is
@@ -66,7 +67,7 @@ def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: int = -1) -> jax.Ar
     return jnp.squeeze(top, axis) + temperature * log_total
 
 
-def tilt(x, log_weight=None, temperature: Scalar = 1.0, axis: int = -1) -> jax.Array:
+def tilt(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.Array:
     """Log of the tilted distribution log( w_i exp(x_i / temp) / Z ): the gradient of `lme`, in nats.
 
     Arguments as for `lme`. At temperature 0 it is `w` restricted to the maxima, at inf it is `w`, each normalised.
@@ -87,14 +88,14 @@ def tilt(x, log_weight=None, temperature: Scalar = 1.0, axis: int = -1) -> jax.A
     return jnp.where(allowed, score - jnp.where(jnp.isfinite(log_total), log_total, 0.0), -jnp.inf)
 
 
-def entropy(log_p, axis: int = -1) -> jax.Array:
+def entropy(log_p, axis: Axis = -1) -> jax.Array:
     """Entropy -sum_i p_i log p_i in nats, with 0 log 0 = 0."""
     possible = log_p > -jnp.inf
     safe = jnp.where(possible, log_p, 0.0)
     return -jnp.sum(jnp.where(possible, jnp.exp(safe) * safe, 0.0), axis)
 
 
-def kl(log_p, log_q, axis: int = -1) -> jax.Array:
+def kl(log_p, log_q, axis: Axis = -1) -> jax.Array:
     """Kullback-Leibler divergence sum_i p_i (log p_i - log q_i) in nats, with 0 log 0 = 0.
 
     `log_q` may be unnormalised (the counting measure, 0, gives minus the entropy). It is +inf where p puts mass

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from maxentrl.core.check import InputError, check_discount, check_horizon, check_shape, check_temperature, is_concrete
 from maxentrl.core.precision import in_double_precision
@@ -22,12 +23,12 @@ from maxentrl.models.tabular import Dense, Sparse, TabularMDP, Transition
 class Bound(NamedTuple):
     """evidence_bound: E[sum r / temperature] - KL(pi || rho), nats; gap: log p(O) minus it, the KL to the posterior."""
 
-    evidence_bound: Array
-    gap: Array
+    evidence_bound: Float[Array, ""]
+    gap: Float[Array, ""]
 
 
 @in_double_precision
-def evaluate(mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scalar = 1.0, horizon: int | None = None) -> Array:
+def evaluate(mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scalar = 1.0, horizon: int | None = None) -> Float[Array, "*times S"]:
     """Soft value of any policy under the given dynamics: V = E_pi[ r + discount V' ] - temperature KL(pi || rho).
 
     Args:
@@ -51,7 +52,7 @@ def evaluate(mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scal
 
 
 @in_double_precision
-def occupancy(mdp: TabularMDP, log_policy, *, discount: Scalar = 1.0, horizon: int | None = None) -> Array:
+def occupancy(mdp: TabularMDP, log_policy, *, discount: Scalar = 1.0, horizon: int | None = None) -> Float[Array, "*T S A"]:
     """Expected discounted visits of each state and action from the start, under the given dynamics.
 
     mu_t(s, a) = discount^t Pr(s_t = s, a_t = a): [T, S, A] over a finite horizon, and summed over all time, [S, A],

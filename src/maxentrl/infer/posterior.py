@@ -12,6 +12,7 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Integer
 
 from maxentrl.core.check import InputError, check_choice, check_discount, check_horizon, check_temperature
 from maxentrl.core.precision import in_double_precision
@@ -38,13 +39,13 @@ class Posterior(eqx.Module):
     mdp: TabularMDP
     temperatures: Temperatures
     discount: Scalar
-    log_evidence: Array
-    v: Array
-    log_forward: Array
-    log_policy: Array
-    log_initial: Array
-    log_state: Array
-    log_state_action: Array
+    log_evidence: Float[Array, ""]
+    log_forward: Float[Array, "T S"]
+    v: Float[Array, "T+1 S"]
+    log_policy: Float[Array, "T S A"]
+    log_initial: Float[Array, "S"]
+    log_state: Float[Array, "T S"]
+    log_state_action: Float[Array, "T S A"]
 
     @in_double_precision
     def log_dynamics(self, t: int) -> Transition:
@@ -63,7 +64,9 @@ class Posterior(eqx.Module):
         return Sparse(dynamics.successor, mass.T[:, None, :] + dynamics.probability)
 
     @in_double_precision
-    def sample(self, key: jax.Array, count: int) -> tuple[Array, Array, Array]:
+    def sample(self, key: jax.Array, count: int) -> tuple[
+        Integer[Array, "count T"], Integer[Array, "count T"], Integer[Array, "count"]
+    ]:
         """Draw `count` trajectories exactly: states [count, T], actions [count, T] and lengths [count] in steps.
 
         A trajectory ends at a terminal state or with the discount; entries past its length are -1.

@@ -8,6 +8,7 @@ import warnings
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Integer
 
 from maxentrl.core.check import (
     InfeasibleError,
@@ -42,20 +43,20 @@ class Solution(eqx.Module):
     temperatures: Temperatures
     discount: Scalar
     horizon: int | None = eqx.field(static=True)
-    v: Array
-    error_bound: Array
-    sweeps: Array
-    converged: Array
+    v: Float[Array, "*times S"]
+    error_bound: Float[Array, ""]
+    sweeps: Integer[Array, ""]
+    converged: Bool[Array, ""]
 
     @property
     @in_double_precision
-    def q(self) -> Array:
+    def q(self) -> Float[Array, "*T S A"]:
         """Q [S, A] or [T, S, A]: the reward of the action and what follows, in units of reward."""
         return self._q().swapaxes(-1, -2)
 
     @property
     @in_double_precision
-    def log_policy(self) -> Array:
+    def log_policy(self) -> Float[Array, "*T S A"]:
         """log pi(a | s) [S, A] or [T, S, A], nats; -inf for forbidden actions."""
         log_pi = one.log_policy(self.mdp, self._q(), self.temperatures.action) if self.horizon is None else jax.vmap(
             lambda q: one.log_policy(self.mdp, q, self.temperatures.action)
@@ -64,14 +65,14 @@ class Solution(eqx.Module):
 
     @property
     @in_double_precision
-    def start_value(self) -> Array:
+    def start_value(self) -> Float[Array, ""]:
         """The value [] before the start state is known: lme over the start distribution, at the state temperature."""
         v = self.v if self.horizon is None else self.v[0]
         return lme(v, jnp.log(jnp.asarray(self.mdp.initial)), self.temperatures.state)
 
     @property
     @in_double_precision
-    def log_evidence(self) -> Array:
+    def log_evidence(self) -> Float[Array, ""]:
         """start_value / temperature [], nats: log p(O) with posterior dynamics, its lower bound with given ones."""
         return jnp.asarray(self.start_value) / self.temperatures.action
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Integer
 
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Scalar, Temperatures
@@ -34,15 +35,18 @@ STALLS = 40
 ENCLOSURES = 40
 """Doublings of the enclosure before the answer is declared unproven."""
 
+LIFTS = 10_000
+"""Backups spent on raising an upper bound along tied actions."""
+
 
 class FixedPoint(NamedTuple):
     """v [S]; error_bound []: proven bound on max |v - V*|, inf when nothing could be proven; sweeps []: backups done;
     converged []: whether the bound reached the tolerance."""
 
-    v: Array
-    error_bound: Array
-    sweeps: Array
-    converged: Array
+    v: Float[Array, "S"]
+    error_bound: Float[Array, ""]
+    sweeps: Integer[Array, ""]
+    converged: Bool[Array, ""]
 
 
 class Problem(NamedTuple):
@@ -140,28 +144,53 @@ def _span(problem: Problem, v):
 
 
 def _enclosure(problem: Problem, v):
-    """Grow V +- c phi until one backup proves it; phi is the expected remaining life under the tilted chain."""
+    """Grow v +- c phi until one backup proves both; phi is the expected remaining life under the tilted chain."""
     mdp, temperatures, discount = problem
     live = jnp.where(mdp.terminal, 0.0, jnp.ones_like(v))
     phi = solve_chain(one.chain(mdp, v, temperatures, discount), live)
     sane = jnp.all(jnp.isfinite(v)) & jnp.all(jnp.isfinite(phi)) & jnp.all(phi >= 0.5 * live)
     phi = jnp.where(sane, phi, live)
     change = jnp.max(jnp.abs(_backup(problem, v) - v))
+    first = 2.0 * (change + _rounding(problem, v))
+    first = jnp.where(jnp.isfinite(first), first, 1.0)
+
+    def lower_proven(low):
+        return jnp.all((_backup(problem, low) - _rounding(problem, low) >= low) | mdp.terminal)
 
     def proven(c):
-        upper, lower = v + c * phi, v - c * phi
-        slack = _rounding(problem, jnp.maximum(jnp.abs(upper), jnp.abs(lower)))
-        above = _backup(problem, upper) + slack <= upper
-        below = _backup(problem, lower) - slack >= lower
-        return jnp.all((above & below) | mdp.terminal)
+        return _upper_proven(problem, v + c * phi) & lower_proven(v - c * phi)
 
-    first = 2.0 * (change + _rounding(problem, v))
     c, _ = jax.lax.while_loop(
         lambda state: ~proven(state[0]) & (state[1] < ENCLOSURES),
         lambda state: (2.0 * state[0], state[1] + 1),
-        (jnp.where(jnp.isfinite(first), first, 1.0), jnp.asarray(0)),
+        (first, jnp.asarray(0)),
     )
-    return v, jnp.where(sane & proven(c), c * jnp.max(phi), jnp.inf)
+    bound = jnp.where(sane & proven(c), c * jnp.max(phi), jnp.inf)
+    if "max" in map(temperature_kind, temperatures):
+        # An action that ties with the best may lead a longer way, on which phi is too small: raise it there.
+        high = _raise(problem, v + first * phi)
+        enclosed = sane & _upper_proven(problem, high) & lower_proven(v - first * phi)
+        width = jnp.maximum(jnp.max(high - v), first * jnp.max(phi))
+        bound = jnp.where(jnp.isinf(bound) & enclosed, width, bound)
+    return v, bound
+
+
+def _upper_proven(problem: Problem, high):
+    return jnp.all((_backup(problem, high) + _rounding(problem, high) <= high) | problem.mdp.terminal)
+
+
+def _raise(problem: Problem, high):
+    """Lift an upper guess to what one backup of it asks for, until it asks for no more."""
+
+    def lift(state):
+        high, count = state
+        asked = _backup(problem, high) + 2.0 * _rounding(problem, high)
+        return jnp.where(problem.mdp.terminal, high, jnp.maximum(high, asked)), count + 1
+
+    def unproven(state):
+        return ~_upper_proven(problem, state[0]) & (state[1] < LIFTS)
+
+    return jax.lax.while_loop(unproven, lift, (high, jnp.asarray(0)))[0]
 
 
 def _backup(problem: Problem, v):

@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Integer
 
 from maxentrl.core.check import InputError, check_memory, check_shape, is_concrete, size
 from maxentrl.core.precision import in_double_precision, to_host
@@ -26,7 +27,7 @@ SUM_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 class Dense(eqx.Module):
     """Transition probabilities as a full table, `probability[s, a, s_next]`, shape [S, A, S]."""
 
-    probability: Array
+    probability: Float[Array, "S A S"]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -41,8 +42,8 @@ class Sparse(eqx.Module):
     probability: [A, K, S]; its probability; 0 for padding.
     """
 
-    successor: Array
-    probability: Array
+    successor: Integer[Array, "A K S"]
+    probability: Float[Array, "A K S"]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -77,11 +78,11 @@ class TabularMDP(eqx.Module):
     """
 
     transition: Transition
-    reward: Array
-    log_prior: Array
-    initial: Array
-    terminal: Array
-    coordinates: Array | None
+    reward: Float[Array, "*T S A"]
+    log_prior: Float[Array, "S A"]
+    initial: Float[Array, "S"]
+    terminal: Bool[Array, "S"]
+    coordinates: Float[Array, "S 2"] | None
     state_names: tuple[str, ...] | None = eqx.field(static=True)
     action_names: tuple[str, ...] | None = eqx.field(static=True)
 
@@ -183,7 +184,7 @@ class TabularMDP(eqx.Module):
         return copy
 
     @in_double_precision
-    def transition_matrix(self) -> Array:
+    def transition_matrix(self) -> Float[Array, "S A S"]:
         """The full table `[S, A, S]`. Asked for by name because it can be large; refused when memory is short."""
         if isinstance(self.transition, Dense):
             return self.transition.probability
