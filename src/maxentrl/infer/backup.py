@@ -101,16 +101,21 @@ def tilted_dynamics(transition: Transition, v_next, temperature: Scalar, discoun
 
     With discount < 1 the rows sum to the probability of going on.
     """
-    ahead = look_ahead(transition, v_next, temperature, discount)
-    kind = temperature_kind(temperature)
-    if isinstance(transition, Dense):
-        log_p, reached, ahead = jnp.log(transition.probability), jnp.asarray(v_next), ahead.T[:, :, None]
-    else:
-        log_p, reached, ahead = jnp.log(transition.probability), jnp.asarray(v_next)[transition.successor], ahead[:, None]
+    log_p = jnp.log(jnp.asarray(transition.probability))
     log_discount = jnp.log(jnp.asarray(discount, log_p.dtype))
-    tilted = log_p + log_discount + (0.0 if kind == "mean" else (reached - ahead) / temperature)
-    tilted = jnp.where(log_p > -jnp.inf, tilted, -jnp.inf)
-    return Dense(tilted) if isinstance(transition, Dense) else Sparse(transition.successor, tilted)
+    dense = isinstance(transition, Dense)
+    if temperature_kind(temperature) == "mean":
+        tilted = log_p + log_discount
+    else:
+        reached = jnp.asarray(v_next) if dense else jnp.asarray(v_next)[transition.successor]
+        axis = -1 if dense else 1
+        among = tilt(reached, log_p, temperature, axis)
+        ahead = lme(reached, log_p, temperature, axis)
+        ahead = jnp.where(jnp.isfinite(ahead), ahead, 0.0)
+        log_weight = jnp.stack([log_discount, jnp.log1p(-jnp.asarray(discount, log_p.dtype))])[:, None, None]
+        goes_on = tilt(jnp.stack([ahead, jnp.zeros_like(ahead)]), log_weight, temperature, axis=0)[0]
+        tilted = among + jnp.expand_dims(goes_on, axis)
+    return Dense(tilted) if dense else Sparse(transition.successor, tilted)
 
 
 def chain(mdp: TabularMDP, v, temperatures: Temperatures, discount: Scalar = 1.0) -> Transition:

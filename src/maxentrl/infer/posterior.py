@@ -104,6 +104,8 @@ def posterior(
     check_temperature(temperature)
     if temperature_kind(temperature) != "soft":
         raise InputError(f"posterior needs a temperature in (0, inf); got {temperature}. The limits are answered by solve.")
+    if horizon is None:
+        raise InputError("posterior needs a horizon: a whole number of steps, at least 1; got None.")
     check_horizon(horizon)
     check_discount(discount)
     check_choice(dynamics, ("given", "posterior"), "dynamics")
