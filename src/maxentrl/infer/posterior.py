@@ -48,7 +48,7 @@ class Posterior(eqx.Module):
     log_state_action: Float[Array, "T S A"]
 
     @in_double_precision
-    def log_dynamics(self, t: int) -> Transition:
+    def log_dynamics(self, t: int | Integer[Array, ""]) -> Transition:
         """log p(s_{t+1} | s_t, a_t, O) as `Dense` [S, A, S] or `Sparse` [A, K, S] log-probabilities.
 
         t runs from 0 to T-2. With given dynamics these are the logs of the transition probabilities.
@@ -56,7 +56,7 @@ class Posterior(eqx.Module):
         return one.tilted_dynamics(self.mdp.transition, self.v[t + 1], self.temperatures.state, self.discount)
 
     @in_double_precision
-    def log_pairs(self, t: int) -> Transition:
+    def log_pairs(self, t: int | Integer[Array, ""]) -> Transition:
         """log p(s_t, a_t, s_{t+1} | O), laid out as `log_dynamics`."""
         dynamics, mass = self.log_dynamics(t), jnp.asarray(self.log_state_action[t])
         if isinstance(dynamics, Dense):

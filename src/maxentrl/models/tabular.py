@@ -119,6 +119,13 @@ class TabularMDP(eqx.Module):
         self.state_names = _check_names(state_names, states, "state_names")
         self.action_names = _check_names(action_names, actions, "action_names")
 
+    @classmethod
+    def from_gymnasium(cls, env, **settings) -> TabularMDP:
+        """The process inside a Gymnasium environment with a transition table: `models.sources.from_gymnasium`."""
+        from maxentrl.models.sources import from_gymnasium
+
+        return from_gymnasium(env, **settings)
+
     @property
     def states(self) -> int:
         """Number of states S."""
@@ -171,6 +178,17 @@ class TabularMDP(eqx.Module):
             initial = _check_initial(initial, np.asarray(self.terminal), self.states, self.dtype.name)
         return self._replace(initial=jnp.asarray(initial, self.dtype))
 
+    @in_double_precision
+    def with_terminal(self, terminal) -> TabularMDP:
+        """The same process in which these states, bool `[S]`, end it too: one network, another goal.
+
+        States that are terminal already stay so, because their rows were cleared. Works under jit and vmap: many goals
+        are one program, `vmap(lambda goal: solve(mdp.with_terminal(jnp.arange(mdp.states) == goal), ...).v)(goals)`.
+        """
+        if is_concrete(terminal):
+            terminal = _check_terminal(np.asarray(terminal) | np.asarray(self.terminal), self.states)
+        return self._replace(terminal=jnp.asarray(terminal) | jnp.asarray(self.terminal))
+
     def bare(self) -> TabularMDP:
         """The same process without names and coordinates: what compiled functions are keyed by stays small."""
         return self._replace(coordinates=None, state_names=None, action_names=None)
@@ -179,8 +197,11 @@ class TabularMDP(eqx.Module):
         """A copy with some fields exchanged, past the checks that __init__ makes."""
         copy = object.__new__(TabularMDP)
         for field in dataclasses.fields(self):
-            value = changes.get(field.name, getattr(self, field.name))
-            object.__setattr__(copy, field.name, to_host(jnp.asarray(value)) if eqx.is_array(value) else value)
+            value = getattr(self, field.name)
+            if field.name in changes:
+                value = changes[field.name]
+                value = to_host(jnp.asarray(value)) if eqx.is_array(value) else value
+            object.__setattr__(copy, field.name, value)
         return copy
 
     @in_double_precision
