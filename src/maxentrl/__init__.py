@@ -1,11 +1,21 @@
-"""Reinforcement learning, planning and inverse reinforcement learning as probabilistic inference."""
+"""Reinforcement learning, planning and inverse reinforcement learning as probabilistic inference.
 
-from maxentrl.core.check import InfeasibleError, InputError
-from maxentrl.core.soft import lme, tilt
-from maxentrl.infer.policy import evaluate, evidence_bound, occupancy
-from maxentrl.infer.posterior import Posterior, posterior
-from maxentrl.infer.solution import Solution, solve
-from maxentrl.models.tabular import Dense, Sparse, TabularMDP
+Names are imported when they are first used, so that the command line can answer before JAX is loaded.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from maxentrl import envs, irl
+    from maxentrl.core.check import InfeasibleError, InputError
+    from maxentrl.core.soft import lme, tilt
+    from maxentrl.data import Trajectories, read_trajectories, write_trajectories
+    from maxentrl.infer.policy import evaluate, evidence_bound, occupancy
+    from maxentrl.infer.posterior import Posterior, posterior
+    from maxentrl.infer.solution import Solution, solve
+    from maxentrl.models.sources import load_problem, save_problem
+    from maxentrl.models.tabular import Dense, Sparse, TabularMDP
 
 __version__ = "0.1.0"
 
@@ -17,11 +27,45 @@ __all__ = [
     "Solution",
     "Sparse",
     "TabularMDP",
+    "Trajectories",
+    "envs",
     "evaluate",
     "evidence_bound",
+    "irl",
     "lme",
+    "load_problem",
     "occupancy",
     "posterior",
+    "read_trajectories",
+    "save_problem",
     "solve",
     "tilt",
+    "write_trajectories",
 ]
+
+_HOMES = {
+    "maxentrl.core.check": ("InfeasibleError", "InputError"),
+    "maxentrl.core.soft": ("lme", "tilt"),
+    "maxentrl.data": ("Trajectories", "read_trajectories", "write_trajectories"),
+    "maxentrl.infer.policy": ("evaluate", "evidence_bound", "occupancy"),
+    "maxentrl.infer.posterior": ("Posterior", "posterior"),
+    "maxentrl.infer.solution": ("Solution", "solve"),
+    "maxentrl.models.sources": ("load_problem", "save_problem"),
+    "maxentrl.models.tabular": ("Dense", "Sparse", "TabularMDP"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_ROOMS = ("envs", "irl")
+
+
+def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return importlib.import_module(f"maxentrl.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'maxentrl' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

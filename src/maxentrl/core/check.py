@@ -71,17 +71,14 @@ def check_shape(array, shape: tuple[int | None, ...], name: str, axes: str) -> N
 def available_memory() -> int | None:
     """Bytes of memory that can still be taken on this machine, or None where that cannot be known."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") if not os.path.exists("/proc/meminfo") else _meminfo()
-    except (ValueError, OSError, AttributeError):
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
         return None
-
-
-def _meminfo() -> int | None:
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return None
 
 
 def check_memory(needed: int, what: str, remedy: str) -> None:

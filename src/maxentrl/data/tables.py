@@ -24,7 +24,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +35,7 @@ SHOWN = 8
 """Known names listed in a message; the rest are counted."""
 
 
+@runtime_checkable
 class Vocabulary(Protocol):
     """What a file is read against: how many states and actions there are, and what they are called."""
 
