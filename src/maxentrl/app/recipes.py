@@ -1,0 +1,290 @@
+"""Whole jobs as functions: from a problem to a run folder with its report. The command line and notebooks call these."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from maxentrl.app import pages, plots
+from maxentrl.app.problems import Source, open_problem, read_features
+from maxentrl.app.record import Run, file_hash, recording
+from maxentrl.core.check import InputError
+from maxentrl.core.soft import entropy, kl, temperature_kind
+from maxentrl.core.types import Dynamics
+from maxentrl.data import read_trajectories
+from maxentrl.infer.policy import evidence_bound, occupancy
+from maxentrl.infer.posterior import posterior
+from maxentrl.infer.solution import Solution, solve
+from maxentrl.irl import mce
+from maxentrl.models.tabular import TabularMDP
+
+Say = Callable[[str], object]
+"""Receives one line about what is being done."""
+
+
+class Planned(NamedTuple):
+    """folder: the run; answer: its numbers by name; solution: the plan; converged: whether the tolerance was reached."""
+
+    folder: Path
+    answer: dict[str, Any]
+    solution: Solution
+    converged: bool
+
+
+class Recovered(NamedTuple):
+    """folder: the run; estimate: the weights and what is known about them; converged: whether the optimum was reached."""
+
+    folder: Path
+    estimate: mce.Estimate
+    converged: bool
+
+
+def plan(
+    problem: str | Path | TabularMDP,
+    *,
+    temperature: float,
+    out: str | Path,
+    discount: float | None = None,
+    horizon: int | None = None,
+    dynamics: Dynamics = "given",
+    prior: Literal["uniform", "counting"] | None = None,
+    state_temperature: float | None = None,
+    sweep: Sequence[float] = (),
+    say: Say = lambda line: None,
+) -> Planned:
+    """Solve a problem and write a run folder: values, policy, certificate, visits, pictures and a report.
+
+    Args:
+        problem: gridworld, chain or lottery; a Gymnasium id; a path to .npz or .csv; or a `TabularMDP`.
+        temperature, discount, horizon, dynamics, state_temperature: as for `maxentrl.solve`.
+        prior: replaces the action prior of the problem; None keeps it.
+        sweep: temperatures at which the plan is computed again, to compare; the state temperature goes along.
+        out: the run folder.
+        say: told what is being done.
+
+    Raises:
+        InputError: for bad input, before anything is written.
+    """
+    settings = {
+        "problem": str(problem) if not isinstance(problem, TabularMDP) else "arrays",
+        "temperature": temperature,
+        "discount": discount,
+        "horizon": horizon,
+        "dynamics": dynamics,
+        "prior": prior,
+        "state_temperature": state_temperature,
+        "sweep": list(sweep),
+    }
+    with recording(out, "plan", settings, pages.page) as run, kept_warnings(run):
+        source = open_problem(problem)
+        mdp = source.mdp if prior is None else source.mdp.with_prior(prior)
+        record_problem(run, source)
+        asked = {"discount": discount, "horizon": horizon, "dynamics": dynamics, "state_temperature": state_temperature}
+        say(f"planning on {source.title}: {mdp.states} states, {mdp.actions} actions")
+        solution = solve(mdp, temperature=temperature, **asked)
+        answer = record_plan(run, solution)
+        if horizon is not None and dynamics == "posterior" and state_temperature is None:
+            say("messages forward and backward")
+            answer |= record_messages(run, mdp, temperature, horizon, 1.0 if discount is None else discount)
+        run.manifest["answer"] = answer
+        if sweep:
+            run.rows, hard = sweep_rows(mdp, sweep, asked, say)
+            run.pictures["sweep"] = plots.sweep(run.rows, hard, temperature)
+        else:
+            run.rows = [{"temperature": temperature, **answer}]
+        say("pictures and report")
+    return Planned(Path(out), answer, solution, bool(solution.converged))
+
+
+def irl_mce(
+    problem: str | Path | TabularMDP,
+    demos: str | Path,
+    features: str | Path,
+    *,
+    out: str | Path,
+    temperature: float = 1.0,
+    discount: float | None = None,
+    horizon: int | None = None,
+    say: Say = lambda line: None,
+) -> Recovered:
+    """Recover a reward, linear in features, from demonstrations by maximum causal entropy; write a run folder.
+
+    Args:
+        problem: as for `plan`; its own reward is not used.
+        demos: table of demonstrations, CSV or npz (see `maxentrl.read_trajectories`).
+        features: table of features, CSV or npz (see `read_features`).
+        temperature, discount, horizon: of the demonstrator, as for `maxentrl.irl.mce.fit`.
+
+    Raises:
+        InputError: for bad input, before anything is written.
+    """
+    settings = {
+        "problem": str(problem) if not isinstance(problem, TabularMDP) else "arrays",
+        "demos": str(demos),
+        "features": str(features),
+        "temperature": temperature,
+        "discount": discount,
+        "horizon": horizon,
+    }
+    with recording(out, "irl mce", settings, pages.page) as run, kept_warnings(run):
+        source = open_problem(problem)
+        record_problem(run, source)
+        table = read_trajectories(demos, source.mdp)
+        names, values = read_features(features, source.mdp)
+        run.manifest["inputs"] |= {"demonstrations": file_hash(demos), "features": file_hash(features)}
+        say(f"fitting {len(names)} weights to {table.count} demonstrations")
+        estimate = mce.fit(
+            source.mdp, values, table, temperature=temperature, discount=discount, horizon=horizon, names=names
+        )
+        run.manifest["answer"] = record_estimate(run, estimate, names)
+        run.manifest["answer"]["demonstrations"] = table.count
+        say("pictures and report")
+    return Recovered(Path(out), estimate, bool(estimate.converged))
+
+
+def record_problem(run: Run, source: Source) -> None:
+    """Note which problem it was, and the hash of its numbers."""
+    run.manifest["problem"] = source.facts()
+    run.manifest["inputs"]["problem"] = source.sha256
+
+
+def record_plan(run: Run, solution: Solution) -> dict[str, Any]:
+    """Arrays, certificate and map of a plan; returns its numbers."""
+    mdp = solution.mdp
+    answer, visits = measures(solution)
+    log_policy = np.asarray(solution.log_policy)
+    run.arrays |= {"v": np.asarray(solution.v), "log_policy": log_policy, "visits": visits}
+    run.manifest["certificate"] = {
+        "error_bound": float(solution.error_bound),
+        "sweeps": int(solution.sweeps),
+        "converged": bool(solution.converged),
+        "number_format": mdp.dtype.name,
+    }
+    first = solution.horizon is not None
+    v = np.asarray(solution.v)[0] if first else np.asarray(solution.v)
+    run.pictures["plan"] = plots.plan(mdp, v, log_policy[0] if first else log_policy, visits)
+    return answer
+
+
+def record_messages(run: Run, mdp: TabularMDP, temperature: float, horizon: int, discount: float) -> dict[str, Any]:
+    """Messages, marginals and their picture half-way; returns the evidence and what each policy explains of it."""
+    exact = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount)
+    control = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount, dynamics="given")
+    own = evidence_bound(mdp, exact.log_policy, temperature=temperature, horizon=horizon, discount=discount)
+    best = evidence_bound(mdp, control.log_policy, temperature=temperature, horizon=horizon, discount=discount)
+    run.arrays |= {
+        "log_forward": np.asarray(exact.log_forward),
+        "log_backward": np.asarray(exact.v) / temperature,
+        "log_state": np.asarray(exact.log_state),
+    }
+    run.pictures["messages"] = picture_of_messages(mdp, exact, horizon)
+    return {
+        "log_evidence": float(exact.log_evidence),
+        "evidence_bound": float(own.evidence_bound),
+        "best_evidence_bound": float(best.evidence_bound),
+    }
+
+
+def picture_of_messages(mdp: TabularMDP, exact, horizon: int) -> bytes:
+    """Forward message, backward message and marginal at the middle of the horizon."""
+    middle = horizon // 2
+    backward = np.asarray(exact.v)[middle] / float(exact.temperatures.action)
+    forward, state = np.asarray(exact.log_forward)[middle], np.asarray(exact.log_state)[middle]
+    return plots.messages(mdp, forward, backward, state, middle, horizon)
+
+
+def record_estimate(run: Run, estimate: mce.Estimate, names: Sequence[str], truth=None) -> dict[str, Any]:
+    """Arrays and picture of an estimate; returns its numbers."""
+    weights, errors = np.asarray(estimate.weights), np.asarray(estimate.standard_errors)
+    run.arrays |= {"weights": weights, "standard_errors": errors, "covariance": np.asarray(estimate.covariance)}
+    run.pictures["weights"] = plots.weights(names, weights, errors, truth)
+    for sentence in estimate.warnings:
+        run.warn(sentence)
+    rows = [
+        {"feature": name, "weight": float(w), "standard_error": float(e), "t_value": float(w / e) if e > 0 else math.nan}
+        for name, w, e in zip(names, weights, errors, strict=True)
+    ]
+    if truth is not None:
+        for row, value in zip(rows, truth, strict=True):
+            row["true"] = float(value)
+    run.rows.extend(rows)
+    return {
+        "weights": rows,
+        "log_likelihood": float(estimate.log_likelihood),
+        "converged": bool(estimate.converged),
+    }
+
+
+def measures(solution: Solution) -> tuple[dict[str, Any], np.ndarray]:
+    """The numbers of a plan, and the expected visits of each state [S] when it is carried out in the world as it is.
+
+    expected_reward and divergence (the KL cost, nats) are those of the policy under the given dynamics, summed over
+    the discounted visits; `given_value = expected_reward - temperature * divergence` is what the plan is really worth.
+    """
+    mdp, temperature = solution.mdp, float(solution.temperatures.action)
+    log_policy = np.asarray(solution.log_policy)
+    answer: dict[str, Any] = {"start_value": float(solution.start_value)}
+    try:
+        visits = np.asarray(occupancy(mdp, log_policy, discount=solution.discount, horizon=solution.horizon))
+    except RuntimeError:
+        warnings.warn(
+            "The visits of this policy do not add up to a finite number under the given dynamics, so its expected "
+            "reward is not reported.",
+            stacklevel=2,
+        )
+        return answer | {"policy_entropy": math.nan, "expected_reward": math.nan}, np.zeros(mdp.states)
+    by_state = visits.sum(-1)
+    divergence = _total(by_state, kl(log_policy, np.asarray(mdp.log_prior)))
+    answer["policy_entropy"] = _total(by_state, entropy(log_policy)) / max(by_state.sum(), 1e-300)
+    answer["expected_reward"] = float(np.sum(visits * np.asarray(mdp.reward)))
+    answer["divergence"] = divergence
+    if temperature_kind(temperature) == "soft":
+        answer["given_value"] = answer["expected_reward"] - temperature * divergence
+    return answer, by_state if by_state.ndim == 1 else by_state.sum(0)
+
+
+def _total(weight: np.ndarray, value) -> float:
+    """sum weight * value, where the weight is not 0."""
+    return float(np.sum(np.where(weight > 0, weight * np.asarray(value), 0.0)))
+
+
+def sweep_rows(
+    mdp: TabularMDP, temperatures: Sequence[float], asked: dict[str, Any], say: Say = lambda line: None
+) -> tuple[list[dict[str, Any]], float | None]:
+    """One row of numbers per temperature, and the hard value at temperature 0 where that exists."""
+    rows = []
+    for temperature in temperatures:
+        say(f"temperature {temperature:g}")
+        try:
+            solution = solve(mdp, temperature=temperature, **asked)
+        except InputError as error:
+            warnings.warn(f"At temperature {temperature:g} there is no answer: {error}", stacklevel=2)
+            continue
+        bound = {"error_bound": float(solution.error_bound), "sweeps": int(solution.sweeps)}
+        rows.append({"temperature": temperature, **measures(solution)[0], **bound})
+    try:
+        hard = float(solve(mdp, temperature=0.0, **asked).start_value)
+    except InputError:
+        hard = None
+    return rows, hard
+
+
+@contextlib.contextmanager
+def kept_warnings(run: Run) -> Iterator[None]:
+    """Warnings meant for the user become sentences of the run; the others go where they always go."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+        for warning in caught:
+            if issubclass(warning.category, UserWarning):
+                run.warn(re.sub(r"\x1b\[\d*m", "", str(warning.message)))
+    for warning in caught:
+        if not issubclass(warning.category, UserWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

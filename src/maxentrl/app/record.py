@@ -1,0 +1,277 @@
+"""A run folder: what was asked, of what, with which versions; what came out, and the proof that goes with it.
+
+    manifest.json    question, settings, versions, seeds, SHA-256 of the input, certificate, answer, warnings
+    metrics.jsonl    one row per line; metrics.csv holds the same rows
+    arrays.safetensors
+    pictures/*.svg
+    report.html
+    timing.json      when it ran and how long it took: the one file that differs between two identical runs
+
+The folder is written under another name beside its place and renamed when it is complete. A run that fails or is
+interrupted leaves nothing behind, and an earlier run in the same place stays as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import math
+import os
+import platform
+import secrets
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maxentrl.core.check import InputError
+
+FORMAT = "maxentrl run 1"
+PACKAGES = ("maxentrl", "jax", "jaxlib", "equinox", "numpy", "scipy", "gymnasium", "matplotlib", "safetensors")
+
+
+class Run:
+    """A run that is being recorded. Fill it; `recording` writes the rest.
+
+    manifest: what becomes manifest.json; any JSON value.
+    rows: metrics, one mapping per row.
+    arrays: named NumPy arrays.
+    pictures: SVG documents by name.
+    """
+
+    def __init__(self, kind: str, settings: Mapping[str, Any]):
+        self.manifest: dict[str, Any] = {
+            "format": FORMAT,
+            "kind": kind,
+            "command": command_line(kind, settings),
+            "settings": dict(settings),
+            "versions": versions(),
+            "seeds": {},
+            "inputs": {},
+            "problem": {},
+            "certificate": {},
+            "answer": {},
+            "warnings": [],
+        }
+        self.rows: list[dict[str, Any]] = []
+        self.arrays: dict[str, np.ndarray] = {}
+        self.pictures: dict[str, bytes] = {}
+
+    def warn(self, sentence: str) -> None:
+        """Keep a sentence that the reader of the report must see; the same one is kept once."""
+        if sentence not in self.manifest["warnings"]:
+            self.manifest["warnings"].append(sentence)
+
+
+@contextlib.contextmanager
+def recording(
+    out: str | Path, kind: str, settings: Mapping[str, Any], page: Callable[[Path], str]
+) -> Iterator[Run]:
+    """Record one run into the folder `out`, whole or not at all.
+
+    Args:
+        out: where the folder goes: a new name, an empty folder, or an earlier run, which is replaced on success.
+        kind: the command that it belongs to, such as "irl mce"; it chooses the page.
+        settings: every option, by name; None where it was not given.
+        page: makes the text of report.html from the folder's path.
+
+    Raises:
+        InputError: if `out` holds something else or cannot be written; before any work begins.
+    """
+    out = Path(out)
+    partial = _begin(out)
+    clock = _Clock()
+    try:
+        run = Run(kind, settings)
+        yield run
+        try:
+            _write(partial, run)
+            (partial / "report.html").write_text(page(partial), encoding="utf-8")
+            _write_json(partial / "timing.json", clock.stop())
+            _commit(partial, out)
+        except OSError as error:
+            raise InputError(f"the run could not be written to {out}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def command_line(kind: str, settings: Mapping[str, Any]) -> str:
+    """What to type to repeat a run, into a new folder named `again`."""
+    words = ["maxentrl", *kind.split()]
+    for name, value in settings.items():
+        if value is None or value == []:
+            continue
+        if isinstance(value, list):
+            value = ",".join(f"{item:g}" for item in value)
+        words += [str(value)] if kind == "plan" and name == "problem" else [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--out", "again"])
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """The manifest of a finished run.
+
+    Raises:
+        InputError: if the folder is missing, is not a run, is damaged, or was written by a newer format.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give the folder of a run.")
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise InputError(f"{folder} is not a run of maxentrl: it holds no manifest.json.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise InputError(f"{path} has the format {found!r}; this version reads {FORMAT!r}.")
+    return manifest
+
+
+def read_rows(folder: str | Path) -> list[dict[str, Any]]:
+    """The metrics of a finished run, one mapping per row."""
+    path = Path(folder) / "metrics.jsonl"
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with open(path, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def array_hash(*arrays) -> str:
+    """SHA-256 of arrays: of their types, shapes and numbers, in order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        array = np.ascontiguousarray(array)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide what is computed, and the kind of machine."""
+    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: NumPy numbers as Python's, infinities and NaN as words."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+class _Clock:
+    """Wall time of the run, and how much of it JAX spent tracing and compiling."""
+
+    def __init__(self):
+        import jax
+
+        self.started = time.time()
+        self.start = time.perf_counter()
+        self.compiling = 0.0
+        self.active = True
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, seconds: float, **_: Any) -> None:
+        # A listener cannot be taken out again through JAX's public interface, so it is silenced instead.
+        if self.active and event.startswith("/jax/core/compile/"):
+            self.compiling += seconds
+
+    def stop(self) -> dict[str, Any]:
+        self.active = False
+        return {
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "wall_seconds": round(time.perf_counter() - self.start, 3),
+            "compile_seconds": round(self.compiling, 3),
+            "processors": os.cpu_count(),
+        }
+
+
+def _begin(out: Path) -> Path:
+    """Check that a run may be put at `out`, and open the folder in which it is prepared, beside it."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"the output folder {out} is a file; give a folder.")
+    try:
+        taken = out.is_dir() and any(out.iterdir())
+        if taken:
+            try:
+                read_manifest(out)
+            except InputError as error:
+                raise InputError(f"the output folder {out} is not empty and not a run of maxentrl; give a new or empty folder.") from error
+        ancestor = out.absolute().parent
+        while not ancestor.exists():
+            ancestor = ancestor.parent
+        partial = ancestor / f".{out.absolute().name}.{secrets.token_hex(4)}.partial"
+        partial.mkdir()
+    except OSError as error:
+        raise InputError(f"the output folder {out} cannot be written: {error.strerror or error}.") from error
+    return partial
+
+
+def _write(folder: Path, run: Run) -> None:
+    from safetensors.numpy import save_file
+
+    (folder / "pictures").mkdir()
+    for name, document in sorted(run.pictures.items()):
+        (folder / "pictures" / f"{name}.svg").write_bytes(document)
+    arrays = {name: np.ascontiguousarray(array) for name, array in run.arrays.items()}
+    save_file(arrays, folder / "arrays.safetensors")
+    rows = [plain(row) for row in run.rows]
+    lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    (folder / "metrics.jsonl").write_text(lines, encoding="utf-8")
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    (folder / "metrics.csv").write_text(table.getvalue(), encoding="utf-8")
+    contents = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    run.manifest["files"] = {name: file_hash(folder / name) for name in contents}
+    _write_json(folder / "manifest.json", run.manifest)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _commit(partial: Path, out: Path) -> None:
+    """Put the finished folder in its place; an earlier run steps aside first and comes back if that fails."""
+    for path in partial.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as written:
+                os.fsync(written.fileno())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not out.exists():
+        os.rename(partial, out)
+        return
+    aside = partial.with_suffix(".replaced")
+    os.rename(out, aside)
+    try:
+        os.rename(partial, out)
+    except OSError:
+        os.rename(aside, out)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
