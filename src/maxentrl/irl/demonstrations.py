@@ -1,0 +1,176 @@
+"""Demonstrations meet a problem: could they have happened in it, how often was what done, and made-up ones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from maxentrl.core.check import InputError, check_horizon, check_memory, check_shape
+from maxentrl.core.precision import in_double_precision
+from maxentrl.core.types import Array
+from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays
+from maxentrl.models.tabular import Dense, TabularMDP
+
+BATCH = 4096
+"""Trajectories sampled side by side; more would only take memory."""
+
+
+class Visits(NamedTuple):
+    """All that a reward estimate needs to know of demonstrations.
+
+    decisions: [S, A], or [T, S, A] over a finite horizon; weighted count of each decision.
+    arrivals: [S] or [T, S]; weighted count of each state reached by the decisions (of time t). Where the state
+        reached is unknown, each state counts with its probability.
+    """
+
+    decisions: Float[Array, "*T S A"]
+    arrivals: Float[Array, "*T S"]
+
+
+def check_demonstrations(mdp: TabularMDP, demos: Trajectories) -> np.ndarray:
+    """Refuse demonstrations that cannot have happened in this problem.
+
+    Returns:
+        [N, T] log P(s'|s,a) of each recorded transition; 0 for padding and for unknown next states.
+
+    Raises:
+        InputError: for states or actions that the problem does not have, actions in terminal states or forbidden
+            ones, and transitions of probability zero: how many, and the first.
+    """
+    recorded = demos.recorded
+    reached = recorded & (demos.next_states >= 0)
+    _refuse(recorded & (demos.states >= mdp.states), mdp, demos, f"the problem has {mdp.states} states, 0 to {mdp.states - 1}")
+    _refuse(reached & (demos.next_states >= mdp.states), mdp, demos, f"the problem has {mdp.states} states, 0 to {mdp.states - 1}")
+    _refuse(recorded & (demos.actions >= mdp.actions), mdp, demos, f"the problem has {mdp.actions} actions, 0 to {mdp.actions - 1}")
+    s, a, s_next = (np.where(recorded, x, 0) for x in (demos.states, demos.actions, demos.next_states))
+    _refuse(recorded & np.asarray(mdp.terminal)[s], mdp, demos, "a terminal state ends the process, and nothing is done in it")
+    forbidden = np.isneginf(np.asarray(mdp.log_prior))
+    _refuse(recorded & forbidden[s, a], mdp, demos, "the problem forbids this action in this state")
+    with np.errstate(divide="ignore"):
+        log_p = np.where(reached, np.log(_probability(mdp, s, a, np.where(reached, s_next, 0))), 0.0)
+    _refuse(np.isneginf(log_p), mdp, demos, "the problem gives this transition probability zero")
+    return log_p
+
+
+def _refuse(wrong: np.ndarray, mdp: TabularMDP, demos: Trajectories, why: str) -> None:
+    if not wrong.any():
+        return
+    i, t = np.argwhere(wrong)[0]
+    state, action, following = (int(x[i, t]) for x in (demos.states, demos.actions, demos.next_states))
+    names = [mdp.state_name(s) if 0 <= s < mdp.states else str(s) for s in (state, following)]
+    act = mdp.action_name(action) if action < mdp.actions else str(action)
+    then = "" if following < 0 else f", next state {names[1]}"
+    raise InputError(
+        f"{int(wrong.sum())} of {demos.steps} demonstrated steps cannot be used: {why}. "
+        f"The first: trajectory {demos.ids[i]!r}, step {t}: state {names[0]}, action {act}{then}."
+    )
+
+
+def _probability(mdp: TabularMDP, s: np.ndarray, a: np.ndarray, s_next: np.ndarray) -> np.ndarray:
+    """P(s_next | s, a) for arrays of indices."""
+    if isinstance(mdp.transition, Dense):
+        return np.asarray(mdp.transition.probability)[s, a, s_next]
+    successor, probability = np.asarray(mdp.transition.successor), np.asarray(mdp.transition.probability)
+    terms = (np.where(successor[a, k, s] == s_next, probability[a, k, s], 0.0) for k in range(successor.shape[1]))
+    return sum(terms, start=np.zeros(s.shape))
+
+
+def visits(mdp: TabularMDP, demos: Trajectories, horizon: int | None = None) -> Visits:
+    """Weighted counts of decisions and arrivals: the sufficient statistics of demonstrations.
+
+    Over a finite horizon they are kept per time step: [T, S, A] and [T, S].
+    """
+    if horizon is not None and demos.longest > horizon:
+        i = int(demos.lengths.argmax())
+        raise InputError(
+            f"demonstrations must not be longer than the horizon of {horizon} steps; "
+            f"trajectory {demos.ids[i]!r} has {demos.lengths[i]}."
+        )
+    times = horizon or 1
+    check_memory(times * mdp.states * mdp.actions * 8 * 4, "counting visits at each time", "shorten the horizon")
+    i, t = np.nonzero(demos.recorded)
+    s, a, s_next = (x[i, t].astype(np.int64) for x in (demos.states, demos.actions, demos.next_states))
+    when = t if horizon is not None else np.zeros_like(t)
+    weight, known = demos.weights[i], s_next >= 0
+    pair = (when * mdp.states + s) * mdp.actions + a
+    shape = (times, mdp.states, mdp.actions)
+    decisions = np.bincount(pair, weight, minlength=int(np.prod(shape))).reshape(shape)
+    target = (when * mdp.states + s_next)[known]
+    arrivals = np.bincount(target, weight[known], minlength=times * mdp.states).reshape(shape[:2])
+    lost, which = np.unique(pair[~known], return_inverse=True)
+    for code, amount in zip(lost, np.bincount(which, weight[~known], minlength=len(lost)), strict=True):
+        time, state, action = np.unravel_index(code, shape)
+        arrivals[time] += amount * _row(mdp, int(state), int(action))
+    return Visits(decisions, arrivals) if horizon is not None else Visits(decisions[0], arrivals[0])
+
+
+def _row(mdp: TabularMDP, s: int, a: int) -> np.ndarray:
+    """P(. | s, a) [S]."""
+    if isinstance(mdp.transition, Dense):
+        return np.asarray(mdp.transition.probability)[s, a]
+    successor, probability = (np.asarray(x)[a, :, s] for x in (mdp.transition.successor, mdp.transition.probability))
+    return np.bincount(successor, probability, minlength=mdp.states)
+
+
+@in_double_precision
+def sample_trajectories(mdp: TabularMDP, log_policy, *, key: jax.Array, count: int, horizon: int) -> Trajectories:
+    """Let a policy act `count` times under the given dynamics, for at most `horizon` steps each.
+
+    Args:
+        mdp: the problem; starts are drawn from its initial distribution, among live states.
+        log_policy: log pi(a|s), nats: [S, A], or [horizon, S, A] when it changes with time.
+        key: of `jax.random`.
+        count: number of trajectories, at least 1.
+        horizon: steps after which recording stops. A terminal state ends a trajectory earlier.
+
+    Returns:
+        `Trajectories`, each with the state that its last action led to.
+    """
+    check_horizon(horizon)
+    if count < 1:
+        raise InputError(f"count must be at least 1 trajectory; got {count}.")
+    log_pi = jnp.asarray(log_policy, mdp.dtype)
+    if log_pi.ndim == 3:
+        check_shape(log_pi, (horizon, mdp.states, mdp.actions), "log_policy", "[horizon, S, A]")
+    else:
+        check_shape(log_pi, (mdp.states, mdp.actions), "log_policy", "[S, A]")
+    states, actions = _roll(mdp.bare(), log_pi, jax.random.split(key, count), horizon)
+    return trajectories_from_arrays(np.asarray(states), np.asarray(actions))
+
+
+@eqx.filter_jit
+def _roll(mdp: TabularMDP, log_pi, keys, horizon: int):
+    """States [N, horizon + 1] and actions [N, horizon], -1 after the end."""
+    terminal = jnp.asarray(mdp.terminal)
+    log_initial = jnp.where(terminal, -jnp.inf, jnp.log(jnp.asarray(mdp.initial)))
+
+    def one_step(log_pi, state, key):
+        for_action, for_state = jax.random.split(key)
+        action = jax.random.categorical(for_action, log_pi[state])
+        if isinstance(mdp.transition, Dense):
+            reached = jax.random.categorical(for_state, jnp.log(jnp.asarray(mdp.transition.probability)[state, action]))
+        else:
+            slot = jax.random.categorical(for_state, jnp.log(jnp.asarray(mdp.transition.probability)[action, :, state]))
+            reached = jnp.asarray(mdp.transition.successor)[action, slot, state]
+        return action, reached
+
+    def one_trajectory(key):
+        first, rest = jax.random.split(key)
+        start = jax.random.categorical(first, log_initial)
+
+        def step(state, inputs):
+            key, t = inputs
+            alive = (state >= 0) & ~terminal[state]
+            action, reached = one_step(log_pi[t] if log_pi.ndim == 3 else log_pi, state, key)
+            state_next = jnp.where(alive, reached, -1)
+            return state_next, (state_next, jnp.where(alive, action, -1))
+
+        _, (reached, actions) = jax.lax.scan(step, start, (jax.random.split(rest, horizon), jnp.arange(horizon)))
+        return jnp.append(start, reached), actions
+
+    return jax.lax.map(one_trajectory, keys, batch_size=min(BATCH, keys.shape[0]))

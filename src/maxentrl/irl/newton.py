@@ -1,0 +1,79 @@
+"""Newton's method for a likelihood that may not exist everywhere: what cannot be evaluated is never stepped on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FLAT = 1e-10
+"""Curvature, relative to the largest in scaled coordinates, below which a direction counts as flat."""
+
+HALVINGS = 60
+
+
+class Maximum(NamedTuple):
+    """Where the search ended. argument [K], value, memo (what `value` returned beside it), converged, and one sentence."""
+
+    argument: np.ndarray
+    value: float
+    memo: Any
+    converged: bool
+    verdict: str
+
+
+def maximise(
+    value: Callable[[np.ndarray], tuple[float, Any]],
+    derivatives: Callable[[np.ndarray, Any], tuple[np.ndarray, np.ndarray]],
+    start: np.ndarray,
+    scale: np.ndarray,
+    max_steps: int,
+) -> Maximum:
+    """Climb from `start`, which must be feasible, by Newton steps with halving.
+
+    Args:
+        value: w -> (objective, memo); -inf where the objective does not exist.
+        derivatives: (w, memo) -> (gradient [K], minus the second derivative [K, K]).
+        start: [K].
+        scale: [K] typical size of each weight: what makes the curvatures comparable.
+        max_steps: Newton steps after which the search stops and says so.
+
+    Curvatures are taken by absolute value, so that the step climbs where the objective is not concave, and nearly flat
+    directions count as slightly curved, so that the step stays finite (Nocedal & Wright 2006, section 3.4). The search
+    ends when the quadratic model promises no gain that the number format could show.
+    """
+    w, (best, memo) = np.asarray(start, float), value(start)
+    for taken in range(max_steps + 1):
+        gradient, information = derivatives(w, memo)
+        step = _direction(np.asarray(gradient), np.asarray(information), scale)
+        promise = float(np.asarray(gradient) @ step)
+        resolution = 64 * np.finfo(float).eps * (1 + abs(best))
+        if promise <= resolution:
+            # Convergence is quadratic: one more step leaves nothing but rounding in the gradient.
+            last, last_memo = value(w + step)
+            if last >= best - resolution:
+                w, best, memo = w + step, last, last_memo
+            return Maximum(w, best, memo, True, f"converged in {taken} Newton steps.")
+        if taken == max_steps:
+            break
+        size = 1.0
+        for _ in range(HALVINGS):
+            tried, tried_memo = value(w + size * step)
+            if tried >= best + 1e-4 * size * promise:
+                break
+            size /= 2
+        else:
+            reason = f"no step uphill was found, though the objective should rise by about {promise / 2:.2g}"
+            return Maximum(w, best, memo, False, f"not converged: {reason}; the best weights found are kept.")
+        w, best, memo = w + size * step, tried, tried_memo
+    reason = f"{max_steps} Newton steps were taken, and the next would raise the objective by about {promise / 2:.2g}"
+    return Maximum(w, best, memo, False, f"not converged: {reason}; the best weights found are kept.")
+
+
+def _direction(gradient: np.ndarray, information: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    curvature, axes = np.linalg.eigh(information * np.outer(scale, scale))
+    size = np.abs(curvature)
+    # Where nothing curves at all (a policy that has lost its randomness), the gradient alone must do.
+    size = np.maximum(size, FLAT * (size.max() or 1 / FLAT))
+    return scale * (axes @ ((axes.T @ (scale * gradient)) / size))
