@@ -36,8 +36,8 @@ def load_archive(path: str | Path) -> TabularMDP:
         terminal [S] truth values, optional (none when absent);
         state_names [S], action_names [A] text, optional; coordinates [S, 2] column and row, optional.
 
-    The sizes are taken from the headers and compared before any array is read, and nothing is ever unpickled.
-    The problem computes in float32 if its probabilities are float32, else in float64. What `save_problem` wrote
+    The sizes are taken from the headers and compared before any array is read; nothing is ever unpickled. The
+    problem computes in float32 if its probabilities are float32, else in float64. What `save_problem` wrote
     comes back bit for bit.
 
     Raises:
@@ -63,7 +63,7 @@ def load_archive(path: str | Path) -> TabularMDP:
 def save_problem(mdp: TabularMDP, path: str | Path) -> None:
     """Write a problem as an npz archive with the keys of `load_archive`.
 
-    The file appears whole or not at all: it is written under a temporary name, flushed to the disk, and renamed.
+    The file appears whole or not at all: it is written under another name, flushed to the disk, and renamed.
 
     Raises:
         InputError: if the name does not end in .npz or the folder cannot be written to.
@@ -197,7 +197,7 @@ def _build(arrays: dict[str, np.ndarray]) -> TabularMDP:
 
 
 def _unless_moved(checked, stored) -> np.ndarray:
-    """The stored number wherever checking moved it by rounding only, as rescaling a row for a second time does."""
+    """The stored number wherever checking moved it by rounding only, as rescaling a row once more does."""
     checked = np.asarray(checked)
     stored = np.asarray(stored, checked.dtype)
     same = np.abs(checked - stored) <= 16 * np.finfo(checked.dtype).eps * np.abs(checked)

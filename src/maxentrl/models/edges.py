@@ -17,8 +17,8 @@ COLUMNS = ("state", "action", "next_state", "probability", "reward")
 """The columns an edge list must have, in any order; `start` may come beside them."""
 
 CHUNK = 512
-"""Rows read at a time. A row is a Python list, and the garbage collector looks through all that are alive: many more
-rows at once read four times slower, and would fill the memory with text."""
+"""Rows read at a time. A row is a Python list, and the garbage collector looks through all that live: many
+more rows at once would be read four times slower, and fill the memory with text."""
 
 
 class Edges(NamedTuple):
@@ -47,7 +47,7 @@ def load_edges(path: str | Path) -> TabularMDP:
 
         r(s, a) = sum over next states of P(s'|s,a) * reward(s, a, s')
 
-    The first row names the columns, in any order: `state`, `action`, `next_state`, `probability` and `reward`,
+    The first row names the columns, in any order: `state`, `action`, `next_state`, `probability`, `reward`,
     and optionally `start`, the probability of starting in `state`, repeated on each of its rows (uniform over
     the live states when absent). Ids are any strings and are kept as names, without blanks around them. An
     action that is missing in a state is forbidden there; a state that never acts is terminal, with value 0.
@@ -74,8 +74,8 @@ def load_edges(path: str | Path) -> TabularMDP:
         state, action = divmod(int(np.argmax(off)), actions)
         raise InputError(
             f"{path}: the probabilities of state {edges.state_names[state]!r}, action "
-            f"{edges.action_names[action]!r} must sum to 1; they sum to {total[state * actions + action]:.10g} "
-            f"({int(off.sum())} such pairs in all)."
+            f"{edges.action_names[action]!r} must sum to 1; "
+            f"they sum to {total[state * actions + action]:.10g} ({int(off.sum())} such pairs in all)."
         )
     reward = np.bincount(pair, edges.probability * edges.reward, states * actions)
     return TabularMDP(
@@ -257,8 +257,8 @@ def _start_distribution(path: Path, edges: Edges) -> np.ndarray | None:
         at = int(np.argmax(differs))
         state = edges.state[at]
         raise InputError(
-            f"{path}: row {edges.row[at]} gives state {edges.state_names[state]!r} start {edges.start[at]:g}, "
-            f"but row {edges.row[first[state]]} gives it {initial[state]:g}; the rows of one state must agree."
+            f"{path}: row {edges.row[at]} gives state {edges.state_names[state]!r} start "
+            f"{edges.start[at]:g}, but row {edges.row[first[state]]} gives it {initial[state]:g}; the rows of a state must agree."
         )
     if not abs(initial.sum() - 1) <= SUM_TOLERANCE["float64"]:
         raise InputError(f"{path}: start must sum to 1 over the states; it sums to {initial.sum():.10g}.")

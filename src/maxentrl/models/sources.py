@@ -26,7 +26,7 @@ def load_problem(path_or_name: str | Path) -> TabularMDP:
     """A problem from a file, or from Gymnasium.
 
     Args:
-        path_or_name: a name that ends in .npz (see `load_archive`) or .csv (an edge list, see `load_edges`), or
+        path_or_name: a name that ends in .npz (see `load_archive`) or .csv (edge list, see `load_edges`), or
             the id of a Gymnasium environment that has a transition table (see `from_gymnasium`).
 
     Raises:
@@ -47,15 +47,15 @@ def load_problem(path_or_name: str | Path) -> TabularMDP:
 def from_gymnasium(
     env: Any, *, prior: Literal["uniform", "counting"] | Array = "uniform", **make_kwargs: Any
 ) -> TabularMDP:
-    """The finite decision process in a Gymnasium environment, from its own transition table `env.unwrapped.P`.
+    """The finite decision process in a Gymnasium environment, from its own table `env.unwrapped.P`.
 
-        P(s'|s,a) = sum of p,  r(s,a) = sum of p reward,  over the entries (p, s', reward, terminated) of P[s][a]
+        P(s'|s,a) = sum of p,   r(s,a) = sum of p reward,   over the entries (p, s', reward, flag) of P[s][a]
 
-    In the table, termination belongs to transitions; here it belongs to states. A state is terminal if some
-    transition is flagged terminated into it, no live state enters it otherwise, and nothing starts there; what
-    the table lets happen in it afterwards is ignored. Where a terminated transition leads to a state that is
-    also entered without termination (in Taxi), its probability goes to one more state, the last one, named
-    "exit". Time limits are no part of the problem.
+    In the table, termination is a flag of transitions; here it belongs to states. A state is terminal if a
+    flagged transition leads to it, no live state enters it otherwise, and nothing starts there; what the
+    table lets happen in it afterwards is ignored. Where a flagged transition leads to a state that is also
+    entered without the flag (in Taxi), its probability goes to one more state, the last one, named "exit".
+    Time limits are no part of the problem.
 
     Args:
         env: an id such as "FrozenLake-v1" (the newest version when it has none), or an environment.
@@ -63,12 +63,12 @@ def from_gymnasium(
         **make_kwargs: for `gymnasium.make`, such as `is_slippery=False` or `map_name="8x8"`.
 
     Returns:
-        A `TabularMDP` with successor lists; it starts as `initial_state_distrib` says (uniformly over the live
-        states without one), and has coordinates (column, row) where the environment shows that it is a grid.
+        A `TabularMDP` with successor lists; it starts as `initial_state_distrib` says (without one,
+        uniformly over the live states), and has coordinates (column, row) where the environment is a grid.
 
     Raises:
-        InputError: for an id that Gymnasium does not have, arguments it does not take, or an environment without
-            a table.
+        InputError: for an id that Gymnasium does not have, arguments it does not take, or an environment
+            without a table.
     """
     if isinstance(env, str):
         made = _make(env, make_kwargs)
@@ -175,7 +175,7 @@ def _entries(table, name: str) -> tuple[np.ndarray, ...]:
         state, action, probability, successor, reward, flagged = columns
     except (TypeError, ValueError):
         raise InputError(
-            f"the table of {name} must be P[state][action] = [(probability, next state, reward, terminated), ...]."
+            f"the table of {name} must be P[state][action] = [(probability, next state, reward, flag), ...]."
         ) from None
     for number, count, what in (
         (state, states, "state"),
@@ -185,8 +185,8 @@ def _entries(table, name: str) -> tuple[np.ndarray, ...]:
         wrong = ~((number >= 0) & (number < count) & (number % 1 == 0))
         if wrong.any():
             raise InputError(
-                f"the table of {name} must number its {states} states, and its actions, from 0; it names {what} "
-                f"{number[wrong][0]:g}."
+                f"the table of {name} must number its {states} states, and its actions, from 0; "
+                f"it names {what} {number[wrong][0]:g}."
             )
     return (
         state.astype(np.int64),
@@ -201,8 +201,8 @@ def _entries(table, name: str) -> tuple[np.ndarray, ...]:
 def _terminal_states(state, successor, flagged, possible, start) -> np.ndarray:
     """bool [S]: entered by termination, and never otherwise from a live state; nothing starts there.
 
-    Taking a state off the list makes it live, and its own transitions count from then on; so the list shrinks until
-    it agrees with itself.
+    Taking a state off the list makes it live, and its own transitions count from then on; so the list shrinks
+    until it agrees with itself.
     """
     terminal = np.zeros(len(start), bool)
     terminal[successor[flagged]] = True
