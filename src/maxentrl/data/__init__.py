@@ -3,4 +3,10 @@
 from maxentrl.data.tables import read_trajectories, write_trajectories
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays, trajectories_from_steps
 
-__all__ = ["Trajectories", "read_trajectories", "trajectories_from_arrays", "trajectories_from_steps", "write_trajectories"]
+__all__ = [
+    "Trajectories",
+    "read_trajectories",
+    "trajectories_from_arrays",
+    "trajectories_from_steps",
+    "write_trajectories",
+]

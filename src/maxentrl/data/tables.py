@@ -3,15 +3,15 @@
 CSV columns, by name and in any order; others are passed over:
     trajectory  which trajectory the row belongs to
     state       the state's name in the problem, or its number
-    action      the action's name in the problem, or its number. Empty in the last row of a trajectory: the row then
+    action      the action's name in the problem, or its number. Empty in a trajectory's last row: that row
                 only says which state was reached in the end
-    next_state  optional: the state reached; where absent or empty, the state in the next row of the trajectory
+    next_state  optional: the state reached; where absent or empty, the state in the trajectory's next row
     t           optional: whole numbers that rise by 1; unless given, rows are in order of time
     weight      optional: how much the trajectory counts, the same number in all its rows
     group       optional: who made the trajectory, the same in all its rows
 
-npz keys (others are passed over): `states` [N, T] or [N, T+1] and `actions` [N, T] as whole numbers padded with -1;
-optional `lengths` [N], `next_states` [N, T], `weights` [N], `ids` [N] and `groups` [N] as text.
+npz keys (others are passed over): `states` [N, T] or [N, T+1] and `actions` [N, T] as whole numbers padded
+with -1; optional `lengths` [N], `next_states` [N, T], `weights` [N], `ids` [N] and `groups` [N] as text.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import io
 import os
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -54,12 +55,12 @@ def read_trajectories(path: str | os.PathLike, mdp: Vocabulary) -> Trajectories:
 
     Args:
         path: the file.
-        mdp: the problem they were made in. Its names of states and actions are looked for first; a column in which
-            none of them occurs may hold their numbers instead.
+        mdp: the problem they were made in. Its names of states and actions are looked for first; a column in
+            which none of them occurs may hold their numbers instead.
 
     Raises:
-        InputError: for a file that is missing, malformed or empty, and for the first unknown state or action, with
-            its row.
+        InputError: for a file that is missing, malformed or empty, and for the first unknown state or action,
+            with its row.
     """
     path = Path(path)
     if not path.is_file():
@@ -81,13 +82,17 @@ def write_trajectories(path: str | os.PathLike, demos: Trajectories, mdp: Vocabu
     """
     path = Path(path)
     if path.suffix == ".npz":
-        arrays = {key: getattr(demos, key) for key in ("states", "actions", "next_states", "lengths", "weights")}
-        text = {"ids": np.array(demos.ids)} | ({} if demos.groups is None else {"groups": np.array(demos.groups)})
-        with _whole_file(path, "wb") as file:
-            np.savez_compressed(file, **arrays, **text)
+        arrays = {
+            key: getattr(demos, key) for key in ("states", "actions", "next_states", "lengths", "weights")
+        }
+        text = {"ids": np.array(demos.ids)} | (
+            {} if demos.groups is None else {"groups": np.array(demos.groups)}
+        )
+        with _whole_file(path) as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays, **text)
     elif path.suffix == ".csv":
-        with _whole_file(path, "w") as file:
-            csv.writer(file, lineterminator="\n").writerows(_rows(demos, mdp))
+        with _whole_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as table:
+            csv.writer(table, lineterminator="\n").writerows(_rows(demos, mdp))
     else:
         raise InputError(f"demonstrations are written as .csv or .npz; got {path.name}.")
 
@@ -102,18 +107,25 @@ def _rows(demos: Trajectories, mdp: Vocabulary | None) -> Iterator[Sequence[obje
         for t in range(length):
             s, a, s_next = (int(x[i, t]) for x in (demos.states, demos.actions, demos.next_states))
             reached = "" if s_next < 0 else states[s_next] if states else s_next
-            yield [demos.ids[i], t, states[s] if states else s, actions[a] if actions else a, reached, *shared]
+            yield [
+                demos.ids[i],
+                t,
+                states[s] if states else s,
+                actions[a] if actions else a,
+                reached,
+                *shared,
+            ]
 
 
 @contextlib.contextmanager
-def _whole_file(path: Path, mode: str) -> Iterator[IO]:
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file beside `path` that takes its place only when everything has been written."""
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}.") from error
     try:
-        with os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
+        with os.fdopen(handle, "wb") as file:
             yield file
         # A temporary file is private; the result gets the rights that any new file would have.
         mask = os.umask(0)
@@ -129,13 +141,17 @@ def _read_npz(path: Path, mdp: Vocabulary) -> Trajectories:
     try:
         with np.load(path, allow_pickle=False) as file:
             wanted = ("states", "actions", "lengths", "next_states", "weights", "ids", "groups")
-            found = {key: file[key] for key in wanted if key in file.files}
+            found: dict[str, Any] = {key: file[key] for key in wanted if key in file.files}
             keys = file.files
     except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise InputError(f"{path.name} is not an npz file of plain arrays: {error}") from error
     for key in ("states", "actions"):
         if key not in found:
-            raise InputError(f"{path.name} must hold the arrays states and actions; {key} is missing among {', '.join(keys)}.")
+            raise InputError(
+                f"{path.name} must hold the arrays states and actions; "
+                f"{key} is missing among {', '.join(keys)}."
+            )
+    found |= {key: found[key].ravel().astype(str).tolist() for key in ("ids", "groups") if key in found}
     demos = trajectories_from_arrays(found.pop("states"), found.pop("actions"), **found)
     for name, array, known in (
         ("state", demos.states, mdp.states),
@@ -145,7 +161,8 @@ def _read_npz(path: Path, mdp: Vocabulary) -> Trajectories:
         if (array >= known).any():
             i, t = np.argwhere(array >= known)[0]
             raise InputError(
-                f"{path.name}, trajectory {demos.ids[i]!r}, step {t}: unknown {name} {array[i, t]}; known are 0 to {known - 1}."
+                f"{path.name}, trajectory {demos.ids[i]!r}, step {t}: unknown {name} {array[i, t]}; "
+                f"known are 0 to {known - 1}."
             )
     return demos
 
@@ -158,24 +175,33 @@ def _read_csv(path: Path, mdp: Vocabulary) -> Trajectories:
     state = _numbers(columns["state"], mdp.state_names, mdp.states, "state", path, rows)
     action = _numbers(columns["action"], mdp.action_names, mdp.actions, "action", path, rows, empty=True)
     blank = [""] * len(rows)
-    following = _numbers(columns.get("next_state", blank), mdp.state_names, mdp.states, "next state", path, rows, empty=True)
+    following = _numbers(
+        columns.get("next_state", blank), mdp.state_names, mdp.states, "next state", path, rows, empty=True
+    )
     time = _times(columns.get("t"), path, rows)
     order = np.argsort(trajectory, kind="stable") if time is None else np.lexsort((time, trajectory))
     weights = _shared(columns.get("weight"), trajectory, ids, "weight", path)
     groups = _shared(columns.get("group"), trajectory, ids, "group", path)
-    trajectory, state, action, following, rows = (x[order] for x in (trajectory, state, action, following, rows))
+    trajectory, state, action, following, rows = (
+        x[order] for x in (trajectory, state, action, following, rows)
+    )
     last = np.append(trajectory[1:] != trajectory[:-1], True)
     if time is not None:
         _check_times(time[order], trajectory, last, ids, path, rows)
     arrival = action < 0
     if (arrival & ~last).any():
         row = rows[arrival & ~last][0]
-        raise InputError(f"{path.name}, row {row}: the action is empty; only the last row of a trajectory may leave it out.")
+        raise InputError(
+            f"{path.name}, row {row}: the action is empty; "
+            "only the last row of a trajectory may leave it out."
+        )
     # A row without an action only tells the row before it where it led.
     known = np.append(np.where(arrival[1:] & (following[:-1] < 0), state[1:], following[:-1]), following[-1])
     torn = np.append(arrival[1:] & (following[:-1] >= 0) & (following[:-1] != state[1:]), False)
     if torn.any():
-        raise InputError(f"{path.name}, row {rows[torn][0]}: next_state is not the state of the row that follows.")
+        raise InputError(
+            f"{path.name}, row {rows[torn][0]}: next_state is not the state of the row that follows."
+        )
     left = np.bincount(trajectory[~arrival], minlength=len(ids))
     if (left == 0).any():
         raise InputError(f"{path.name}: trajectory {ids[int((left == 0).argmax())]!r} holds no action.")
@@ -193,10 +219,8 @@ def _read_csv(path: Path, mdp: Vocabulary) -> Trajectories:
 def _columns(path: Path) -> tuple[dict[str, list[str]], np.ndarray]:
     """The file's columns as text, and the row number of each line as an editor counts them."""
     try:
-        opened = gzip.open(path, "rt", newline="", encoding="utf-8-sig") if path.suffix == ".gz" else (
-            open(path, newline="", encoding="utf-8-sig")
-        )
-        with opened as file:
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = [name.strip() for name in next(reader, [])]
             lines = [(reader.line_num, row) for row in reader if row]
@@ -205,19 +229,24 @@ def _columns(path: Path) -> tuple[dict[str, list[str]], np.ndarray]:
     for name in ("trajectory", "state", "action"):
         if name not in header:
             raise InputError(
-                f"{path.name} must have the columns trajectory, state and action; {name} is missing among {', '.join(header)}."
+                f"{path.name} must have the columns trajectory, state and action; "
+                f"{name} is missing among {', '.join(header)}."
             )
     if not lines:
         raise InputError(f"{path.name}: the demonstrations are empty: there is no step in them.")
     wrong = next(((number, row) for number, row in lines if len(row) != len(header)), None)
     if wrong:
-        raise InputError(f"{path.name}, row {wrong[0]}: {len(header)} fields are expected; got {len(wrong[1])}.")
+        raise InputError(
+            f"{path.name}, row {wrong[0]}: {len(header)} fields are expected; got {len(wrong[1])}."
+        )
     table = zip(*(row for _, row in lines), strict=True)
     columns = {name: [cell.strip() for cell in column] for name, column in zip(header, table, strict=True)}
     return columns, np.array([number for number, _ in lines])
 
 
-def _numbers(cells, names, count: int, what: str, path: Path, rows: np.ndarray, empty: bool = False) -> np.ndarray:
+def _numbers(
+    cells, names, count: int, what: str, path: Path, rows: np.ndarray, empty: bool = False
+) -> np.ndarray:
     """Names, or numbers where no name occurs, as indices; -1 where empty."""
     blank = {"": -1} if empty else {}
     plain = {str(i): i for i in range(count)}
@@ -229,7 +258,7 @@ def _numbers(cells, names, count: int, what: str, path: Path, rows: np.ndarray, 
     unknown = found == -2
     if unknown.any():
         i = int(unknown.argmax())
-        names = list(index)[:SHOWN]
+        names = [name for name in index if name][:SHOWN]
         more = f" and {count - len(names)} more" if count > len(names) else ""
         raise InputError(
             f"{path.name}, row {rows[i]}: unknown {what} {cells[i]!r}; known are {', '.join(names)}{more} "
@@ -256,9 +285,12 @@ def _check_times(time, trajectory, last, ids, path: Path, rows: np.ndarray) -> N
     i = int(jump.argmax())
     name = ids[trajectory[i]]
     if time[i + 1] == time[i]:
-        raise InputError(f"{path.name}, row {rows[i + 1]}: trajectory {name!r} has t = {time[i]} more than once.")
+        raise InputError(
+            f"{path.name}, row {rows[i + 1]}: trajectory {name!r} has t = {time[i]} more than once."
+        )
     raise InputError(
-        f"{path.name}, row {rows[i + 1]}: in trajectory {name!r} t jumps from {time[i]} to {time[i + 1]}; it must rise by 1."
+        f"{path.name}, row {rows[i + 1]}: in trajectory {name!r} t jumps from {time[i]} to {time[i + 1]}; "
+        "it must rise by 1."
     )
 
 
@@ -269,7 +301,9 @@ def _shared(cells, trajectory: np.ndarray, ids, what: str, path: Path) -> tuple[
     value: dict[int, str] = {}
     for i, cell in zip(trajectory.tolist(), cells, strict=True):
         if value.setdefault(i, cell) != cell:
-            raise InputError(f"{path.name}: trajectory {ids[i]!r} has more than one {what}: {value[i]!r} and {cell!r}.")
+            raise InputError(
+                f"{path.name}: trajectory {ids[i]!r} has more than one {what}: {value[i]!r} and {cell!r}."
+            )
     return tuple(value[i] for i in range(len(ids)))
 
 

@@ -1,4 +1,5 @@
-"""Demonstrations: what was seen, decided and reached, step by step, for many trajectories of different lengths."""
+"""Demonstrations: what was seen, decided and reached, step by step, for many trajectories of different
+lengths."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from maxentrl.core.check import InputError, check_memory
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trajectories:
-    """N recorded trajectories, padded with -1 to the longest. Build it with `trajectories_from_arrays` or a reader.
+    """N recorded trajectories, padded with -1 to the longest. Build it with `trajectories_from_arrays` or a
+    reader.
 
     states: int32 [N, T]; the state at each step.
     actions: int32 [N, T]; the action taken there.
@@ -20,8 +22,8 @@ class Trajectories:
     lengths: int64 [N]; the number of actions of each trajectory, at least 1. The first is taken at time 0.
     weights: float64 [N]; how much each trajectory counts; 1 unless given.
     ids: N names, for messages and for splitting; "0", "1", ... unless given.
-    groups: N names of whoever made each trajectory (a person, an animal, a day), or None: what standard errors
-        are clustered by.
+    groups: N names of whoever made each trajectory (a person, an animal, a day), or None: what standard
+        errors are clustered by.
     """
 
     states: np.ndarray
@@ -85,7 +87,8 @@ def trajectories_from_arrays(
     """Build `Trajectories` from padded arrays.
 
     Args:
-        states: whole numbers [N, T], or [N, T+1] where the state after the last action is known too (-1 where not).
+        states: whole numbers [N, T], or [N, T+1] where the state after the last action is known too (-1 where
+            not).
         actions: whole numbers [N, T].
         lengths: [N] actions of each trajectory; unless given, up to the first negative action.
         next_states: [N, T] states reached; unless given, the next state of the same row. -1 where unknown.
@@ -94,9 +97,9 @@ def trajectories_from_arrays(
         groups: N names of the demonstrators.
 
     Raises:
-        InputError: for shapes that do not fit, no trajectories, a trajectory without a step, negative numbers inside
-            a trajectory, weights that are not positive numbers, names that repeat, or a `next_states` that
-            contradicts the state recorded at the next step.
+        InputError: for shapes that do not fit, no trajectories, a trajectory without a step, negative numbers
+            inside a trajectory, weights that are not positive numbers, names that repeat, or a `next_states`
+            that contradicts the state recorded at the next step.
     """
     states, actions = _whole(states, "states"), _whole(actions, "actions")
     if actions.ndim != 2 or states.ndim != 2 or len(states) != len(actions):
@@ -105,7 +108,10 @@ def trajectories_from_arrays(
     if count == 0 or longest == 0:
         raise InputError("the demonstrations are empty: there is no trajectory with a step in them.")
     if states.shape[1] not in (longest, longest + 1):
-        raise InputError(f"states must have as many columns as actions, or one more; got {states.shape} and {actions.shape}.")
+        raise InputError(
+            f"states must have as many columns as actions, or one more; "
+            f"got {states.shape} and {actions.shape}."
+        )
     names = _names(ids, count)
     lengths = _lengths(lengths, actions, names)
     recorded = np.arange(longest) < lengths[:, None]
@@ -114,8 +120,8 @@ def trajectories_from_arrays(
         if wrong.any():
             i, t = np.argwhere(wrong)[0]
             raise InputError(
-                f"trajectory {names[i]!r} has {lengths[i]} steps, but its {name} at step {t} is {array[i, t]}; "
-                "negative numbers are padding."
+                f"trajectory {names[i]!r} has {lengths[i]} steps, but at step {t} its {name} is "
+                f"{array[i, t]}; negative numbers are padding."
             )
     following = np.full((count, longest + 1), -1, np.int32)
     following[:, : states.shape[1]] = states
@@ -124,10 +130,14 @@ def trajectories_from_arrays(
     following = np.where(np.arange(longest + 1) <= known_to, following, -1)[:, 1:]
     if next_states is not None:
         following = _reached(_whole(next_states, "next_states"), following, recorded, names)
+
+    def padded(table):
+        return np.where(recorded, np.maximum(table, -1), -1)[:, : lengths.max()].astype(np.int32)
+
     return Trajectories(
-        states=np.where(recorded, states[:, :longest], -1).astype(np.int32),
-        actions=np.where(recorded, actions, -1).astype(np.int32),
-        next_states=np.where(recorded, np.maximum(following, -1), -1).astype(np.int32),
+        states=padded(states[:, :longest]),
+        actions=padded(actions),
+        next_states=padded(following),
         lengths=lengths,
         weights=_weights(weights, names),
         ids=names,
@@ -149,8 +159,8 @@ def trajectories_from_steps(
 
     Args:
         trajectory: [R] row number of the trajectory, from 0, without gaps, not decreasing.
-        state, action, next_state: [R] whole numbers; next_state is -1 where unknown: the state of the next step
-            of the same trajectory is then taken.
+        state, action, next_state: [R] whole numbers; next_state is -1 where unknown: the state of the next
+            step of the same trajectory is then taken.
         ids, weights, groups: one per trajectory, as in `trajectories_from_arrays`.
     """
     if len(trajectory) == 0:
@@ -171,7 +181,13 @@ def trajectories_from_steps(
         return table
 
     return trajectories_from_arrays(
-        padded(state), padded(action), lengths=lengths, next_states=padded(next_state), weights=weights, ids=ids, groups=groups
+        padded(state),
+        padded(action),
+        lengths=lengths,
+        next_states=padded(next_state),
+        weights=weights,
+        ids=ids,
+        groups=groups,
     )
 
 
@@ -189,7 +205,9 @@ def _lengths(lengths, actions: np.ndarray, names: tuple[str, ...]) -> np.ndarray
         lengths = np.where(ended.any(1), ended.argmax(1), longest)
     lengths = _whole(lengths, "lengths").astype(np.int64)
     if lengths.shape != (len(actions),):
-        raise InputError(f"lengths must hold one number per trajectory ({len(actions)}); got shape {lengths.shape}.")
+        raise InputError(
+            f"lengths must hold one number per trajectory ({len(actions)}); got shape {lengths.shape}."
+        )
     wrong = (lengths < 1) | (lengths > longest)
     if wrong.any():
         i = int(wrong.argmax())
@@ -200,7 +218,9 @@ def _lengths(lengths, actions: np.ndarray, names: tuple[str, ...]) -> np.ndarray
     return lengths
 
 
-def _reached(given: np.ndarray, following: np.ndarray, recorded: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+def _reached(
+    given: np.ndarray, following: np.ndarray, recorded: np.ndarray, names: tuple[str, ...]
+) -> np.ndarray:
     """The states that were reached, from `next_states` where given and from the next step otherwise."""
     if given.shape != following.shape:
         raise InputError(f"next_states must have the shape of actions, {following.shape}; got {given.shape}.")
@@ -208,8 +228,8 @@ def _reached(given: np.ndarray, following: np.ndarray, recorded: np.ndarray, nam
     if torn.any():
         i, t = np.argwhere(torn)[0]
         raise InputError(
-            f"trajectory {names[i]!r} says at step {t} that state {given[i, t]} came next, but its next step is in state "
-            f"{following[i, t]} ({int(torn.sum())} such steps in all)."
+            f"trajectory {names[i]!r} says at step {t} that state {given[i, t]} came next, "
+            f"but its next step is in state {following[i, t]} ({int(torn.sum())} such steps in all)."
         )
     return np.where(given >= 0, given, following)
 
@@ -219,7 +239,9 @@ def _weights(weights, names: tuple[str, ...]) -> np.ndarray:
         return np.ones(len(names))
     array = np.asarray(weights)
     if array.dtype.kind not in "fiub" or array.shape != (len(names),):
-        raise InputError(f"weights must hold one number per trajectory ({len(names)}); got {array.dtype} {array.shape}.")
+        raise InputError(
+            f"weights must hold one number per trajectory ({len(names)}); got {array.dtype} {array.shape}."
+        )
     wrong = ~((array > 0) & np.isfinite(array))
     if wrong.any():
         i = int(wrong.argmax())

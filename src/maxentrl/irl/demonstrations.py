@@ -1,7 +1,9 @@
-"""Demonstrations meet a problem: could they have happened in it, how often was what done, and made-up ones."""
+"""Demonstrations meet a problem: could they have happened in it, how often was what done, and made-up
+ones."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,6 +16,7 @@ from maxentrl.core.check import InputError, check_horizon, check_memory, check_s
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Array
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays
+from maxentrl.irl.reward import choices
 from maxentrl.models.tabular import Dense, TabularMDP
 
 BATCH = 4096
@@ -24,8 +27,8 @@ class Visits(NamedTuple):
     """All that a reward estimate needs to know of demonstrations.
 
     decisions: [S, A], or [T, S, A] over a finite horizon; weighted count of each decision.
-    arrivals: [S] or [T, S]; weighted count of each state reached by the decisions (of time t). Where the state
-        reached is unknown, each state counts with its probability.
+    arrivals: [S] or [T, S]; weighted count of each state reached by the decisions (of time t). Where the
+        state reached is unknown, each state counts with its probability.
     """
 
     decisions: Float[Array, "*T S A"]
@@ -39,16 +42,36 @@ def check_demonstrations(mdp: TabularMDP, demos: Trajectories) -> np.ndarray:
         [N, T] log P(s'|s,a) of each recorded transition; 0 for padding and for unknown next states.
 
     Raises:
-        InputError: for states or actions that the problem does not have, actions in terminal states or forbidden
-            ones, and transitions of probability zero: how many, and the first.
+        InputError: for states or actions that the problem does not have, actions in terminal states or
+            forbidden ones, and transitions of probability zero: how many, and the first.
     """
     recorded = demos.recorded
     reached = recorded & (demos.next_states >= 0)
-    _refuse(recorded & (demos.states >= mdp.states), mdp, demos, f"the problem has {mdp.states} states, 0 to {mdp.states - 1}")
-    _refuse(reached & (demos.next_states >= mdp.states), mdp, demos, f"the problem has {mdp.states} states, 0 to {mdp.states - 1}")
-    _refuse(recorded & (demos.actions >= mdp.actions), mdp, demos, f"the problem has {mdp.actions} actions, 0 to {mdp.actions - 1}")
+    _refuse(
+        recorded & (demos.states >= mdp.states),
+        mdp,
+        demos,
+        f"the problem has {mdp.states} states, 0 to {mdp.states - 1}",
+    )
+    _refuse(
+        reached & (demos.next_states >= mdp.states),
+        mdp,
+        demos,
+        f"the problem has {mdp.states} states, 0 to {mdp.states - 1}",
+    )
+    _refuse(
+        recorded & (demos.actions >= mdp.actions),
+        mdp,
+        demos,
+        f"the problem has {mdp.actions} actions, 0 to {mdp.actions - 1}",
+    )
     s, a, s_next = (np.where(recorded, x, 0) for x in (demos.states, demos.actions, demos.next_states))
-    _refuse(recorded & np.asarray(mdp.terminal)[s], mdp, demos, "a terminal state ends the process, and nothing is done in it")
+    _refuse(
+        recorded & np.asarray(mdp.terminal)[s],
+        mdp,
+        demos,
+        "a terminal state ends the process, and nothing is done in it",
+    )
     forbidden = np.isneginf(np.asarray(mdp.log_prior))
     _refuse(recorded & forbidden[s, a], mdp, demos, "the problem forbids this action in this state")
     with np.errstate(divide="ignore"):
@@ -76,7 +99,9 @@ def _probability(mdp: TabularMDP, s: np.ndarray, a: np.ndarray, s_next: np.ndarr
     if isinstance(mdp.transition, Dense):
         return np.asarray(mdp.transition.probability)[s, a, s_next]
     successor, probability = np.asarray(mdp.transition.successor), np.asarray(mdp.transition.probability)
-    terms = (np.where(successor[a, k, s] == s_next, probability[a, k, s], 0.0) for k in range(successor.shape[1]))
+    terms = (
+        np.where(successor[a, k, s] == s_next, probability[a, k, s], 0.0) for k in range(successor.shape[1])
+    )
     return sum(terms, start=np.zeros(s.shape))
 
 
@@ -92,7 +117,9 @@ def visits(mdp: TabularMDP, demos: Trajectories, horizon: int | None = None) -> 
             f"trajectory {demos.ids[i]!r} has {demos.lengths[i]}."
         )
     times = horizon or 1
-    check_memory(times * mdp.states * mdp.actions * 8 * 4, "counting visits at each time", "shorten the horizon")
+    check_memory(
+        times * mdp.states * mdp.actions * 8 * 4, "counting visits at each time", "shorten the horizon"
+    )
     i, t = np.nonzero(demos.recorded)
     s, a, s_next = (x[i, t].astype(np.int64) for x in (demos.states, demos.actions, demos.next_states))
     when = t if horizon is not None else np.zeros_like(t)
@@ -113,12 +140,67 @@ def _row(mdp: TabularMDP, s: int, a: int) -> np.ndarray:
     """P(. | s, a) [S]."""
     if isinstance(mdp.transition, Dense):
         return np.asarray(mdp.transition.probability)[s, a]
-    successor, probability = (np.asarray(x)[a, :, s] for x in (mdp.transition.successor, mdp.transition.probability))
+    successor, probability = (
+        np.asarray(x)[a, :, s] for x in (mdp.transition.successor, mdp.transition.probability)
+    )
     return np.bincount(successor, probability, minlength=mdp.states)
 
 
+def check_visits(mdp: TabularMDP, counts, horizon: int | None) -> np.ndarray:
+    """Weighted counts of decisions given in place of demonstrations, [S, A] or [horizon, S, A], checked."""
+    decisions = np.asarray(counts, float)
+    if horizon is None:
+        check_shape(decisions, (mdp.states, mdp.actions), "visit counts", "[S, A]")
+    else:
+        check_shape(decisions, (horizon, mdp.states, mdp.actions), "visit counts", "[horizon, S, A]")
+    if not (np.isfinite(decisions).all() and (decisions >= 0).all() and decisions.any()):
+        raise InputError("visit counts must be finite, not negative, and not all zero.")
+    allowed = choices(mdp)
+    if (decisions[..., ~allowed] > 0).any():
+        s, a = np.argwhere(~allowed & (decisions.reshape(-1, *allowed.shape) > 0).any(0))[0]
+        raise InputError(
+            f"visit counts must be zero in terminal states and for forbidden actions; "
+            f"state {mdp.state_name(int(s))}, action {mdp.action_name(int(a))} has some."
+        )
+    return decisions
+
+
+def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions: np.ndarray) -> str | None:
+    """One sentence when more trajectories repeat each other, step by step, than chance would bring; else
+    None.
+
+    Short trajectories do repeat. What chance would bring is the expected number of equal pairs, were each
+    trajectory drawn again, from its start, by this policy.
+
+    Args:
+        log_policy: [S, A] or [T, S, A]. log_transitions: [N], summed log P(s'|s,a) of each trajectory.
+    """
+    i, t = np.nonzero(demos.recorded)
+    s, a = demos.states[i, t], demos.actions[i, t]
+    log_pi = log_policy[t, s, a] if log_policy.ndim == 3 else log_policy[s, a]
+    log_path = log_transitions + np.bincount(i, log_pi, minlength=demos.count)
+    rows = np.concatenate([demos.states, demos.actions], axis=1)
+    copies = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    _, first, which, repeats = copies
+    which = which.reshape(-1)
+    starts = np.bincount(demos.states[:, 0])
+    log_start = np.log(starts[demos.states[:, 0]] / demos.count)
+    expected = (demos.count - 1) / 2 * float(np.exp(np.minimum(log_path + log_start, 0)).sum())
+    pairs = float((repeats * (repeats - 1) / 2).sum())
+    if pairs > expected + 6 * math.sqrt(expected) + 0.5:
+        twin = int(np.flatnonzero(first[which] != np.arange(demos.count))[0])
+        return (
+            f"{int((repeats - 1).sum())} of {demos.count} trajectories are copies of others, step by step "
+            f"(the first: {demos.ids[twin]!r} of {demos.ids[first[which[twin]]]!r}), more than chance "
+            "would bring; if they were entered twice, the standard errors are too small."
+        )
+    return None
+
+
 @in_double_precision
-def sample_trajectories(mdp: TabularMDP, log_policy, *, key: jax.Array, count: int, horizon: int) -> Trajectories:
+def sample_trajectories(
+    mdp: TabularMDP, log_policy, *, key: jax.Array, count: int, horizon: int
+) -> Trajectories:
     """Let a policy act `count` times under the given dynamics, for at most `horizon` steps each.
 
     Args:
@@ -153,9 +235,13 @@ def _roll(mdp: TabularMDP, log_pi, keys, horizon: int):
         for_action, for_state = jax.random.split(key)
         action = jax.random.categorical(for_action, log_pi[state])
         if isinstance(mdp.transition, Dense):
-            reached = jax.random.categorical(for_state, jnp.log(jnp.asarray(mdp.transition.probability)[state, action]))
+            reached = jax.random.categorical(
+                for_state, jnp.log(jnp.asarray(mdp.transition.probability)[state, action])
+            )
         else:
-            slot = jax.random.categorical(for_state, jnp.log(jnp.asarray(mdp.transition.probability)[action, :, state]))
+            slot = jax.random.categorical(
+                for_state, jnp.log(jnp.asarray(mdp.transition.probability)[action, :, state])
+            )
             reached = jnp.asarray(mdp.transition.successor)[action, slot, state]
         return action, reached
 
@@ -170,7 +256,9 @@ def _roll(mdp: TabularMDP, log_pi, keys, horizon: int):
             state_next = jnp.where(alive, reached, -1)
             return state_next, (state_next, jnp.where(alive, action, -1))
 
-        _, (reached, actions) = jax.lax.scan(step, start, (jax.random.split(rest, horizon), jnp.arange(horizon)))
+        _, (reached, actions) = jax.lax.scan(
+            step, start, (jax.random.split(rest, horizon), jnp.arange(horizon))
+        )
         return jnp.append(start, reached), actions
 
     return jax.lax.map(one_trajectory, keys, batch_size=min(BATCH, keys.shape[0]))

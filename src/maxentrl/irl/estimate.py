@@ -1,4 +1,5 @@
-"""What an estimated reward is, how sure it is, and what it must be read with: the record that every method returns."""
+"""What an estimated reward is, how sure it is, and what it must be read with: the record that every method
+returns."""
 
 from __future__ import annotations
 
@@ -28,15 +29,17 @@ class Estimate:
     log_likelihood: sum of weight * log pi(a|s) over the recorded decisions, nats.
     log_likelihood_uniform: the same for choosing uniformly among allowed actions.
     gradient_norm: of what was maximised, at the estimate; verdict: one sentence on convergence.
-    covariances: by kind, [K, K]; infinite where the demonstrations say nothing. `hessian` is the inverse of minus the
-        second derivative, right when the model is; `outer` the inverse of the summed outer products of the scores of
-        each cluster (Berndt, Hall, Hall & Hausman 1974), right under the same condition; `sandwich` is
-        hessian^{-1} outer hessian^{-1} (Huber 1967), right even when the model is not. A cluster is a trajectory, or a
-        group of them where groups are given. Nothing is corrected for small samples.
-    kind: which of them standard_errors and t_values use: `hessian`, or `sandwich` when groups are given or moments
-        were matched (whose scores hold the luck of transitions too, so that only the sandwich is right).
-    trajectories, steps: what it was estimated from. steps is the summed weight of the decisions when visit counts were
-        given in place of trajectories (trajectories is then None).
+    covariances: by kind, [K, K]; infinite where the demonstrations say nothing. `hessian` is the inverse of
+        minus the second derivative, right when the model is; `outer` the inverse of the summed outer products
+        of the scores of each cluster (Berndt, Hall, Hall & Hausman 1974), right under the same condition;
+        `sandwich` is hessian^{-1} outer hessian^{-1} (Huber 1967), right even when the model is not. A
+        cluster is a trajectory, or a group of them where groups are given. Nothing is corrected for small
+        samples.
+    kind: which of them standard_errors and t_values use: `hessian`, or `sandwich` when groups are given or
+        moments were matched (whose scores hold the luck of transitions too, so that only the sandwich is
+        right).
+    trajectories, steps: what it was estimated from. steps is the summed weight of the decisions when visit
+        counts were given in place of trajectories (trajectories is then None).
     warnings: sentences to read before the numbers.
     """
 
@@ -95,7 +98,9 @@ class Estimate:
         """A table to print."""
         wide = max(len("feature"), *map(len, self.names))
         lines = [self.method, f"{'feature':<{wide}} {'weight':>12} {'std. error':>11} {'t':>9}"]
-        for name, weight, error, t in zip(self.names, self.weights, self.standard_errors, self.t_values, strict=True):
+        for name, weight, error, t in zip(
+            self.names, self.weights, self.standard_errors, self.t_values, strict=True
+        ):
             lines.append(f"{name:<{wide}} {weight:12.6g} {error:11.4g} {t:9.2f}")
         source = "visit counts" if self.trajectories is None else f"{self.trajectories} trajectories"
         lines += [
@@ -132,7 +137,11 @@ class Estimate:
 
 
 def _plain(values: np.ndarray) -> list:
-    return [_plain(row) for row in values] if values.ndim > 1 else [x if math.isfinite(x) else None for x in values.tolist()]
+    return (
+        [_plain(row) for row in values]
+        if values.ndim > 1
+        else [x if math.isfinite(x) else None for x in values.tolist()]
+    )
 
 
 def covariances(
@@ -170,7 +179,8 @@ def _inverse(matrix: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def _cutoff(curvature: np.ndarray) -> float:
-    """Below this a direction counts as unknown: relative to the best known one, and absolutely where none is known."""
+    """Below this a direction counts as unknown: relative to the best known one, and absolutely where none is
+    known."""
     return FLAT * max(float(np.max(curvature)), 1e-4)
 
 
@@ -181,7 +191,8 @@ def null_directions(fisher: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """
     curvature, axes = np.linalg.eigh(fisher * np.outer(scale, scale))
     rows = axes[:, curvature <= _cutoff(curvature)].T.copy()
-    # Gauss-Jordan elimination with full pivoting leaves each direction in as few features as a basis can have.
+    # Gauss-Jordan elimination with full pivoting leaves each direction in as few features as a basis can
+    # have.
     pivots: list[int] = []
     for i in range(len(rows)):
         free = np.abs(rows[i:]).copy()
@@ -196,8 +207,11 @@ def null_directions(fisher: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return rows / np.abs(rows).max(1, keepdims=True)
 
 
-def explain_direction(direction: np.ndarray, names: tuple[str, ...], features: np.ndarray, allowed: np.ndarray) -> str:
-    """One sentence on a direction of the weights that the demonstrations do not identify: which features, and why.
+def explain_direction(
+    direction: np.ndarray, names: tuple[str, ...], features: np.ndarray, allowed: np.ndarray
+) -> str:
+    """One sentence on a direction of the weights that the demonstrations do not identify: which features, and
+    why.
 
     Args:
         direction: [K]. names: K. features: [S, A, K]. allowed: bool [S, A], the choices that exist.
@@ -213,6 +227,8 @@ def explain_direction(direction: np.ndarray, names: tuple[str, ...], features: n
     elif np.ptp(values) <= 1e-9 * size:
         why = "it is the same for every choice, and a constant reward changes no policy here"
     else:
-        why = "rewards along it change no policy where the demonstrations went (as shaping by a potential does not)"
+        why = (
+            "rewards along it change no policy where the demonstrations went (shaping by a potential is such)"
+        )
     what = f"the weight of {terms}" if len(involved) == 1 else f"the direction {terms} of the weights"
     return f"{what} is not identified: {why}. Its value is one choice among many."

@@ -1,7 +1,9 @@
-"""Maximum causal entropy inverse reinforcement learning: the linear reward under which the decisions are most likely.
+"""Maximum causal entropy inverse reinforcement learning: the linear reward under which the decisions are most
+likely.
 
-The demonstrator is taken to be soft-optimal under the dynamics as they are. Planning gives log pi; this module fits the
-reward to it, and the gradient is demonstrations minus expectations (`sensitivity` has the derivation).
+The demonstrator is taken to be soft-optimal under the dynamics as they are. Planning gives log pi; this
+module fits the reward to it, and the gradient is demonstrations minus expectations (`sensitivity` has the
+derivation).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,7 +22,6 @@ from maxentrl.core.check import (
     check_choice,
     check_discount,
     check_horizon,
-    check_memory,
     check_shape,
     check_temperature,
 )
@@ -29,9 +31,10 @@ from maxentrl.core.types import Scalar
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer import backup as one
 from maxentrl.infer.solution import solve
-from maxentrl.irl.demonstrations import Visits, check_demonstrations, visits
+from maxentrl.irl.demonstrations import check_demonstrations, check_visits, explain_copies, visits
 from maxentrl.irl.estimate import Estimate, covariances, explain_direction, null_directions
 from maxentrl.irl.newton import Maximum, maximise
+from maxentrl.irl.reward import check_features, check_offset, choices
 from maxentrl.irl.sensitivity import Evidence, Model, Paths, Plan, derivatives, objective
 from maxentrl.models.tabular import TabularMDP
 
@@ -46,10 +49,11 @@ def log_likelihood(
     discount: Scalar | None = None,
     horizon: int | None = None,
 ):
-    """Conditional log-likelihood sum_(t,s,a) decisions(t,s,a) log pi_t(a|s) [] of the soft-optimal policy, nats.
+    """Conditional log-likelihood sum_(t,s,a) decisions(t,s,a) log pi_t(a|s) [] of the soft-optimal policy,
+    nats.
 
-    Differentiable in the reward (`mdp.with_reward`), so any function that makes a reward can be trained on it:
-    for exact occupancies, or deterministic dynamics, the gradient with respect to the reward is
+    Differentiable in the reward (`mdp.with_reward`), so any function that makes a reward can be trained on
+    it: for exact occupancies, or deterministic dynamics, the gradient with respect to the reward is
     (decisions - occupancy) / temperature.
 
     Args:
@@ -86,54 +90,61 @@ def fit(
     """Estimate the weights of a linear reward r(s,a) = offset(s,a) + sum_k weights_k features_k(s,a).
 
     Args:
-        mdp: the problem. Its own reward is not used, except that -inf forbids an action. Its prior matters: with
-            prior="counting" pi is proportional to exp(Q / temperature), as in most of the literature.
-        features: [S, A, K]; or [S, K], features of the state in which the action is taken (not of the one it leads to).
-        demos: `Trajectories`; or weighted visit counts, [S, A] or [T, S, A] over a finite horizon, for instance the
-            exact occupancy of an expert.
-        temperature: of the demonstrator, in (0, inf), units of reward. Weights and temperature are not identified
-            together: doubling both changes nothing.
-        discount: in [0, 1]; may be left out when a horizon is given. 1 without a horizon is the first-exit problem.
-        horizon: steps T of a problem that ends by the clock; the policy then depends on the time. Demonstrations may
-            be shorter (cut off), not longer; the first action of each is taken at time 0.
+        mdp: the problem. Its own reward is not used, except that -inf forbids an action. Its prior matters:
+            with prior="counting" pi is proportional to exp(Q / temperature), as in most of the literature.
+        features: [S, A, K]; or [S, K], features of the state in which the action is taken (not of the one it
+            leads to).
+        demos: `Trajectories`; or weighted visit counts, [S, A] or [T, S, A] over a finite horizon, for
+            instance the exact occupancy of an expert.
+        temperature: of the demonstrator, in (0, inf), units of reward. Weights and temperature are not
+            identified together: doubling both changes nothing.
+        discount: in [0, 1]; may be left out when a horizon is given. 1 without a horizon is the first-exit
+            problem.
+        horizon: steps T of a problem that ends by the clock; the policy then depends on the time.
+            Demonstrations may be shorter (cut off), not longer; the first action of each is taken at time 0.
         feature_names: K names; "0", "1", ... unless given.
         offset: [S, A] fixed part of the reward; 0 unless given.
         start: [K] weights at which the search starts; 0 unless given. It must be feasible (first exit).
-        l2: the penalty (l2 / 2) sum weights^2 is subtracted from the log-likelihood of all demonstrations together.
-            Standard errors then describe the penalised estimate.
-        loss: "likelihood" maximises the conditional likelihood of the decisions, sum log pi(a|s). "moments" matches
-            the features of the demonstrations with those that the model expects when it starts where they start (and,
-            with a discount, starts again with probability 1 - discount at each state they visit). Where dynamics
-            are deterministic, or the counts are exact expectations, the two are the same. Otherwise the gradient
-            for one demonstration differs by discount * sum_t (E[dV(s_{t+1})] - dV(s_{t+1})) / temperature,
-            the luck of its transitions, which is zero on average: both find the truth from enough data, and the
-            likelihood, which does not take luck for intention, needs less of it.
+        l2: the penalty (l2 / 2) sum weights^2 is subtracted from the log-likelihood of all demonstrations
+            together. Standard errors then describe the penalised estimate.
+        loss: "likelihood" maximises the conditional likelihood of the decisions, sum log pi(a|s). "moments"
+            matches the features of the demonstrations with those that the model expects when it starts where
+            they start (and, with a discount, starts again with probability 1 - discount at each state they
+            visit). Where dynamics are deterministic, or the counts are exact expectations, the two are the
+            same. Otherwise the gradient for one demonstration differs by discount * sum_t (E[dV(s_{t+1})] -
+            dV(s_{t+1})) / temperature,
+            the luck of its transitions, which is zero on average: both find the truth from enough data, and
+            the likelihood, which does not take luck for intention, needs less of it.
         max_steps: Newton steps after which the search stops and says so.
 
     Returns:
         An `Estimate`, with standard errors of three kinds and the warnings in sentences.
 
     Raises:
-        InputError: for shapes that do not fit, features that are not finite, demonstrations that cannot have happened.
+        InputError: for shapes that do not fit, features that are not finite, demonstrations that cannot have
+            happened.
         InfeasibleError: when the first-exit problem has no finite solution at the starting weights.
 
     Source: Ziebart (2010), chapters 5, 6 and 9; for first exit, Fosgerau, Frejinger & Karlstrom (2013).
     """
     _check_setting(temperature, discount, horizon, l2, loss)
     discount = 1.0 if discount is None else discount
-    table, names = _check_features(mdp, features, feature_names)
-    model = _model(mdp, table, offset, temperature, discount, horizon)
+    mdp = mdp.with_reward(check_offset(mdp, offset))
+    table, names = check_features(mdp, features, feature_names)
     count = len(names)
-    check_memory(4 * 8 * table.size, f"{count} features of {mdp.states} states", "use fewer features or aggregate states")
-    counts, paths, luck = _evidence(mdp, demos, horizon, loss)
-    evidence = _compare(model, counts)
+    model = _model(mdp, table, temperature, discount, horizon)
+    evidence, paths, luck = _evidence(mdp, demos, horizon, loss)
     begin = np.zeros(count) if start is None else np.asarray(start, float)
     check_shape(begin, (count,), "start", "[K]")
     if not np.isfinite(begin).all():
-        raise InputError(f"start must hold numbers; the weight of {names[int((~np.isfinite(begin)).argmax())]} is not one.")
+        raise InputError(
+            f"start must hold numbers; the weight of {names[int((~np.isfinite(begin)).argmax())]} is not one."
+        )
 
-    # One typical change of each weight: it turns a typical decision by about one nat, shared by all decisions.
-    total = float(np.sum(counts.decisions))
+    # One typical change of each weight: it turns a typical decision by about one nat, shared by all
+    # decisions.
+    decisions = np.asarray(evidence.decisions).swapaxes(-1, -2)
+    total = float(decisions.sum())
     largest = np.abs(table).max((0, 1))
     scale = float(temperature) / (np.sqrt(total) * np.where(largest > 0, largest, 1.0))
 
@@ -157,11 +168,14 @@ def fit(
     scores, clusters = None, None
     if isinstance(demos, Trajectories):
         scores = np.asarray(last.scores) * demos.weights[:, None]
-        clusters = np.unique(np.array(demos.groups), return_inverse=True)[1] if demos.groups else np.arange(demos.count)
+        clusters = (
+            np.unique(np.array(demos.groups), return_inverse=True)[1]
+            if demos.groups
+            else np.arange(demos.count)
+        )
     log_policy = np.asarray(best.memo.log_policy).swapaxes(-1, -2)
-    decisions = np.asarray(counts.decisions)
-    allowed = np.isfinite(np.asarray(mdp.log_prior)) & ~np.asarray(mdp.terminal)[:, None]
-    choices = np.log(np.maximum(allowed.sum(1), 1))
+    allowed = choices(mdp)
+    log_choices = np.log(np.maximum(allowed.sum(1), 1))
     spread = covariances(information, scores, clusters, scale)
     robust = loss == "moments" or (isinstance(demos, Trajectories) and demos.groups is not None)
     warnings = [explain_direction(direction, names, table, allowed) for direction in blind]
@@ -174,7 +188,7 @@ def fit(
         weights=best.argument,
         reward=np.asarray(model.reward(best.argument)),
         log_likelihood=float(np.sum(decisions * log_policy, where=decisions > 0)),
-        log_likelihood_uniform=-float(decisions.sum(-1).reshape(-1, mdp.states).sum(0) @ choices),
+        log_likelihood_uniform=-float(decisions.sum(-1).reshape(-1, mdp.states).sum(0) @ log_choices),
         gradient_norm=float(np.linalg.norm(gradient)),
         converged=best.converged,
         verdict=best.verdict,
@@ -182,7 +196,13 @@ def fit(
         kind="sandwich" if robust and "sandwich" in spread else "hessian",
         trajectories=demos.count if isinstance(demos, Trajectories) else None,
         steps=demos.steps if isinstance(demos, Trajectories) else total,
-        settings={"temperature": float(temperature), "discount": float(discount), "horizon": horizon, "l2": l2, "loss": loss},
+        settings={
+            "temperature": float(temperature),
+            "discount": float(discount),
+            "horizon": horizon,
+            "l2": l2,
+            "loss": loss,
+        },
         warnings=tuple(warnings),
     )
 
@@ -190,10 +210,14 @@ def fit(
 def _check_setting(temperature, discount, horizon, l2: float, loss: str) -> None:
     check_temperature(temperature)
     if temperature_kind(temperature) != "soft":
-        raise InputError(f"temperature must lie in (0, inf): a policy is estimated from its randomness; got {temperature}.")
+        raise InputError(
+            f"temperature must lie in (0, inf): a policy is estimated from its randomness; got {temperature}."
+        )
     check_horizon(horizon)
     if discount is None and horizon is None:
-        raise InputError("give a discount below 1, a horizon, or discount 1 with terminal states (first exit).")
+        raise InputError(
+            "give a discount below 1, a horizon, or discount 1 with terminal states (first exit)."
+        )
     if discount is not None:
         check_discount(discount)
     if not (l2 >= 0 and math.isfinite(l2)):
@@ -201,111 +225,69 @@ def _check_setting(temperature, discount, horizon, l2: float, loss: str) -> None
     check_choice(loss, ("likelihood", "moments"), "loss")
 
 
-def _check_features(mdp: TabularMDP, features, feature_names) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Features [S, A, K], 0 where no choice exists, and their names."""
-    table = np.asarray(features)
-    if table.dtype.kind not in "fiub" or table.ndim not in (2, 3):
-        raise InputError(f"features must be numbers [S, A, K] or [S, K]; got {table.dtype} {table.shape}.")
-    if table.ndim == 2:
-        check_shape(table, (mdp.states, None), "features", "[S, K]")
-        table = np.broadcast_to(table[:, None], (mdp.states, mdp.actions, table.shape[1]))
-    check_shape(table, (mdp.states, mdp.actions, None), "features", "[S, A, K]")
-    count = table.shape[2]
-    if count == 0:
-        raise InputError("features must hold at least one feature; got none.")
-    names = tuple(str(name) for name in (range(count) if feature_names is None else feature_names))
-    if len(names) != count or len(set(names)) != count:
-        raise InputError(f"feature_names must be {count} different names; got {', '.join(names)}.")
-    allowed = np.isfinite(np.asarray(mdp.log_prior)) & ~np.asarray(mdp.terminal)[:, None]
-    wrong = ~np.isfinite(table) & allowed[:, :, None]
-    if wrong.any():
-        s, a, k = np.argwhere(wrong)[0]
-        raise InputError(
-            f"features must be finite; feature {names[k]} in state {mdp.state_name(int(s))}, action "
-            f"{mdp.action_name(int(a))} is {table[s, a, k]} ({int(wrong.sum())} such entries in all)."
-        )
-    return np.where(allowed[:, :, None], table, 0).astype(np.float64), names
-
-
-def _model(mdp: TabularMDP, table: np.ndarray, offset, temperature, discount, horizon: int | None) -> Model:
-    if offset is None:
-        offset = np.zeros((mdp.states, mdp.actions))
-    offset = np.asarray(offset, float)
-    check_shape(offset, (mdp.states, mdp.actions), "offset", "[S, A]")
-    # The checks of a reward are the checks of the offset, and -inf forbids an action as it does there.
-    world = mdp.with_reward(offset).bare()
+def _model(mdp: TabularMDP, table: np.ndarray, temperature, discount, horizon: int | None) -> Model:
+    # A likelihood is compared with its neighbours to many digits: a problem in float32 is estimated in
+    # float64 too.
+    world = jax.tree.map(
+        lambda x: x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x, mdp.bare()
+    )
     return Model(
         mdp=world,
-        features=jnp.asarray(np.ascontiguousarray(table.transpose(1, 0, 2)), mdp.dtype),
-        offset=np.asarray(world.reward),
-        temperature=jnp.asarray(temperature, mdp.dtype),
-        discount=jnp.asarray(discount, mdp.dtype),
+        features=jnp.asarray(np.ascontiguousarray(table.transpose(1, 0, 2))),
+        offset=world.reward,
+        temperature=jnp.asarray(temperature, float),
+        discount=jnp.asarray(discount, float),
         horizon=horizon,
     )
 
 
-def _evidence(mdp: TabularMDP, demos, horizon: int | None, loss: str) -> tuple[Visits, Paths | None, np.ndarray]:
-    """Visits; the steps for the scores of single trajectories; [N] log-probability of each one's transitions."""
+def _evidence(
+    mdp: TabularMDP, demos, horizon: int | None, loss: str
+) -> tuple[Evidence, Paths | None, np.ndarray]:
+    """Counts; the steps for the scores of single trajectories; [N] log-probability of each one's
+    transitions."""
     if not isinstance(demos, Trajectories):
-        return _check_counts(mdp, demos, horizon), None, np.zeros(0)
+        decisions = check_visits(mdp, demos, horizon)
+        return Evidence(decisions.swapaxes(-1, -2), np.zeros(decisions.shape[:-1])), None, np.zeros(0)
     luck = check_demonstrations(mdp, demos).sum(1)
     found = visits(mdp, demos, horizon)
-    if loss == "likelihood":
-        found = found._replace(arrivals=np.full_like(found.arrivals, np.nan))
-    known = demos.next_states if loss == "moments" else np.full_like(demos.next_states, -1)
-    columns = horizon or demos.longest
-
-    def upright(table):
-        return np.pad(table, ((0, 0), (0, columns - demos.longest)), constant_values=-1).T
-
-    return found, Paths(upright(demos.states), upright(demos.actions), upright(known)), luck
-
-
-def _check_counts(mdp: TabularMDP, counts, horizon: int | None) -> Visits:
-    decisions = np.asarray(counts, float)
-    if horizon is None:
-        check_shape(decisions, (mdp.states, mdp.actions), "visit counts", "[S, A]")
+    decisions = np.asarray(found.decisions).swapaxes(-1, -2)
+    if loss == "moments":
+        flat = jnp.asarray(decisions.reshape(-1, *decisions.shape[-2:]))
+        expected = jax.lax.map(lambda mass: one.push(mdp.transition, mass), flat)
+        surprise = found.arrivals - np.asarray(expected).reshape(found.arrivals.shape)
+        known = demos.next_states
     else:
-        check_shape(decisions, (horizon, mdp.states, mdp.actions), "visit counts", "[horizon, S, A]")
-    if not (np.isfinite(decisions).all() and (decisions >= 0).all() and decisions.any()):
-        raise InputError("visit counts must be finite, not negative, and not all zero.")
-    allowed = np.isfinite(np.asarray(mdp.log_prior)) & ~np.asarray(mdp.terminal)[:, None]
-    if (decisions[..., ~allowed] > 0).any():
-        s, a = np.argwhere(~allowed & (decisions.reshape(-1, *allowed.shape) > 0).any(0))[0]
-        raise InputError(
-            f"visit counts must be zero in terminal states and for forbidden actions; state {mdp.state_name(int(s))}, "
-            f"action {mdp.action_name(int(a))} has some."
-        )
-    return Visits(decisions, np.full(decisions.shape[:-1], np.nan))
-
-
-def _compare(model: Model, counts: Visits) -> Evidence:
-    """Surprise: recorded arrivals minus those that the recorded decisions make expected; zero where none count."""
-    decisions = np.asarray(counts.decisions).swapaxes(-1, -2)
-    arrivals = np.asarray(counts.arrivals)
-    if np.isnan(arrivals).any():
-        return Evidence(decisions, np.zeros_like(arrivals))
-    flat = decisions.reshape(-1, *decisions.shape[-2:])
-    expected = np.stack([np.asarray(one.push(model.mdp.transition, jnp.asarray(mass))) for mass in flat])
-    return Evidence(decisions, arrivals - expected.reshape(arrivals.shape))
+        surprise, known = np.zeros_like(found.arrivals), np.full_like(demos.next_states, -1)
+    rest = 0 if horizon is None else horizon - demos.longest
+    upright = (
+        np.pad(x, ((0, 0), (0, rest)), constant_values=-1).T for x in (demos.states, demos.actions, known)
+    )
+    return Evidence(decisions, surprise), Paths(*upright), luck
 
 
 def _refuse_start(model: Model, begin: np.ndarray) -> None:
     """Say why the problem cannot be solved at the starting weights."""
     try:
-        solve(model.mdp.with_reward(np.asarray(model.reward(begin))), temperature=float(model.temperature),
-              discount=float(model.discount), horizon=model.horizon)  # fmt: skip
+        mdp = model.mdp.with_reward(np.asarray(model.reward(begin)))
+        temperature, discount = float(model.temperature), float(model.discount)
+        solve(mdp, temperature=temperature, discount=discount, horizon=model.horizon)
     except InfeasibleError as error:
-        raise InfeasibleError(f"at the starting weights {error} Give other starting weights (start=...).") from error
-    raise InfeasibleError("the log-likelihood of the demonstrations is not finite at the starting weights; give others.")
+        raise InfeasibleError(
+            f"at the starting weights {error} Give other starting weights (start=...)."
+        ) from error
+    raise InfeasibleError(
+        "the log-likelihood of the demonstrations is not finite at the starting weights; give others."
+    )
 
 
 def _warn_search(best: Maximum, blind: np.ndarray, fisher: np.ndarray, scale: np.ndarray) -> list[str]:
     warnings = [] if best.converged else [best.verdict]
     if len(null_directions(fisher, scale)) > len(blind):
         warnings.append(
-            "some decisions are explained so perfectly that the best weights are infinite (separation): the search stopped "
-            "where the likelihood no longer rises, and neither these weights nor their standard errors mean anything."
+            "some decisions are explained so perfectly that the best weights are infinite (separation): "
+            "the search stopped where the likelihood no longer rises, and neither these weights nor their "
+            "standard errors mean anything."
         )
     return warnings
 
@@ -317,29 +299,11 @@ def _warn_demonstrations(
     found = int(clusters.max()) + 1
     if found <= count:
         warnings.append(
-            f"outer-product and sandwich standard errors need more clusters than weights; there are {found} and {count}."
+            "outer-product and sandwich standard errors need more clusters than weights; "
+            f"there are {found} and {count}."
         )
-    i, t = np.nonzero(demos.recorded)
-    s, a = demos.states[i, t], demos.actions[i, t]
-    log_pi = log_policy[t, s, a] if log_policy.ndim == 3 else log_policy[s, a]
-    log_path = luck + np.bincount(i, log_pi, minlength=demos.count)
-    rows = np.concatenate([demos.states, demos.actions], axis=1)
-    copies = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    _, first, which, repeats = copies
-    which = which.reshape(-1)
-    # Short trajectories repeat by chance. How many pairs would agree, were each drawn again from the model?
-    starts = np.bincount(demos.states[:, 0])
-    log_start = np.log(starts[demos.states[:, 0]] / demos.count)
-    expected = (demos.count - 1) / 2 * float(np.exp(np.minimum(log_path + log_start, 0)).sum())
-    pairs = float((repeats * (repeats - 1) / 2).sum())
-    if pairs > expected + 6 * math.sqrt(expected) + 0.5:
-        twin = int(np.flatnonzero(first[which] != np.arange(demos.count))[0])
-        warnings.append(
-            f"{int((repeats - 1).sum())} of {demos.count} trajectories are copies of others, step by step (the first: "
-            f"{demos.ids[twin]!r} of {demos.ids[first[which[twin]]]!r}), which is more than chance would bring; if they "
-            "were entered twice, the standard errors are too small."
-        )
-    return warnings
+    copies = explain_copies(demos, log_policy, luck)
+    return warnings + ([copies] if copies else [])
 
 
 def _setting_in_words(temperature, discount, horizon: int | None) -> str:

@@ -1,4 +1,5 @@
-"""Newton's method for a likelihood that may not exist everywhere: what cannot be evaluated is never stepped on."""
+"""Newton's method for a likelihood that may not exist everywhere: what cannot be evaluated is never stepped
+on."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ HALVINGS = 60
 
 
 class Maximum(NamedTuple):
-    """Where the search ended. argument [K], value, memo (what `value` returned beside it), converged, and one sentence."""
+    """Where the search ended. argument [K], value, memo (what `value` returned beside it), converged, and one
+    sentence."""
 
     argument: np.ndarray
     value: float
@@ -39,11 +41,12 @@ def maximise(
         scale: [K] typical size of each weight: what makes the curvatures comparable.
         max_steps: Newton steps after which the search stops and says so.
 
-    Curvatures are taken by absolute value, so that the step climbs where the objective is not concave, and nearly flat
-    directions count as slightly curved, so that the step stays finite (Nocedal & Wright 2006, section 3.4). The search
-    ends when the quadratic model promises no gain that the number format could show.
+    Curvatures are taken by absolute value, so that the step climbs where the objective is not concave, and
+    nearly flat directions count as slightly curved, so that the step stays finite (Nocedal & Wright 2006,
+    section 3.4). The search ends when the quadratic model promises no gain that the number format could show.
     """
-    w, (best, memo) = np.asarray(start, float), value(start)
+    w, promise = np.asarray(start, float), np.inf
+    best, memo = value(start)
     for taken in range(max_steps + 1):
         gradient, information = derivatives(w, memo)
         step = _direction(np.asarray(gradient), np.asarray(information), scale)
@@ -67,8 +70,8 @@ def maximise(
             reason = f"no step uphill was found, though the objective should rise by about {promise / 2:.2g}"
             return Maximum(w, best, memo, False, f"not converged: {reason}; the best weights found are kept.")
         w, best, memo = w + size * step, tried, tried_memo
-    reason = f"{max_steps} Newton steps were taken, and the next would raise the objective by about {promise / 2:.2g}"
-    return Maximum(w, best, memo, False, f"not converged: {reason}; the best weights found are kept.")
+    rise = f"the next would raise the objective by about {promise / 2:.2g}"
+    return Maximum(w, best, memo, False, f"not converged: {max_steps} Newton steps were taken, and {rise}.")
 
 
 def _direction(gradient: np.ndarray, information: np.ndarray, scale: np.ndarray) -> np.ndarray:

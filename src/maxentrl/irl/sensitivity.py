@@ -1,23 +1,24 @@
-"""How the likelihood of decisions moves with a linear reward: value, gradient, information and scores, exactly.
+"""How the likelihood of decisions moves with a linear reward: value, gradient, information, scores; exactly.
 
-Write f for the features, V for the soft value, and differentiate V = temperature log sum rho exp(Q / temperature):
+Write f for the features and V for the soft value, temperature * log sum_a rho exp(Q / temperature). Then
 
-    G(s)    = dV/dw          = sum_a pi(a|s) (f(s,a) + discount E[G(s')])              expected features ahead
-    z(s,a)  = d log pi / dw  = (f(s,a) + discount E[G(s')] - G(s)) / temperature       the score of one decision
+    G(s)   = dV/dw         = sum_a pi(a|s) (f(s,a) + discount E[G(s')])             features ahead
+    z(s,a) = d log pi / dw = (f(s,a) + discount E[G(s')] - G(s)) / temperature      score of a decision
 
-A sum of log pi over recorded decisions is (decisions . (r + temperature log rho) - nu . V) / temperature, where
-nu = visits - discount * arrivals is where decisions begin without having been led to. Hence, with lambda the visits that
-the model expects when it starts from nu,
+A sum of log pi over recorded decisions is (decisions . (r + temperature log rho) - nu . V) / temperature,
+where nu = visits - discount * arrivals is where decisions begin without having been led to. Hence, with
+lambda the visits that the model expects when it starts from nu,
 
     d / d reward  = (decisions - lambda pi) / temperature           demonstrations minus expectations
     - d2 / dw dw  = sum_s lambda(s) sum_a pi(a|s) z z'              information
 
-If arrivals are those the model expects after the recorded decisions, this is the conditional likelihood; if they are
-the ones that were recorded, it is the matching of moments. The two differ by `surprise`, recorded minus expected
-arrivals, which is zero in a deterministic world and zero on average in any.
+If arrivals are those the model expects after the recorded decisions, this is the conditional likelihood; if
+they are the ones that were recorded, it is the matching of moments. The two differ by `surprise`, recorded
+minus expected arrivals, which is zero in a deterministic world and zero on average in any.
 
-Ziebart (2010), theorem 6.4 and algorithm 9.3, for the gradient; the information follows from the same flow. The values
-V are a fixed point, so all derivatives here are those of the implicit function theorem: one linear solve each.
+Ziebart (2010), theorem 6.4 and algorithm 9.3, for the gradient; the information follows from the same flow.
+The values V are a fixed point, so all derivatives here are those of the implicit function theorem: one linear solve
+    each.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer
 
-from maxentrl.core.types import Array, Scalar
+from maxentrl.core.types import Array
 from maxentrl.infer import backup as one
 from maxentrl.infer.linear import resolvent
 from maxentrl.infer.policy import policy_chain
@@ -37,7 +38,8 @@ from maxentrl.infer.solution import Solution, solve
 from maxentrl.models.tabular import TabularMDP
 
 TOLERANCE = 1e-9
-"""Asked of the values, in units of reward: they are inside a likelihood that is compared with its neighbours."""
+"""Asked of the values, in units of reward: they are inside a likelihood that is compared with its
+neighbours."""
 
 
 class Model(eqx.Module):
@@ -49,32 +51,38 @@ class Model(eqx.Module):
     mdp: TabularMDP
     features: Float[Array, "A S K"]
     offset: Float[Array, "S A"]
-    temperature: Scalar
-    discount: Scalar
+    temperature: jax.Array
+    discount: jax.Array
     horizon: int | None = eqx.field(static=True)
 
     def reward(self, weights) -> jax.Array:
         """[S, A]."""
-        return jnp.asarray(self.offset) + jnp.einsum("ask,k->sa", self.features, weights)
+        features = jnp.asarray(self.features)
+        return jnp.asarray(self.offset) + jnp.einsum("ask,k->sa", features, weights)
 
     def solve(self, weights) -> Solution:
         """The plan under these weights."""
         mdp = self.mdp.with_reward(self.reward(weights))
         return solve(
-            mdp, temperature=self.temperature, discount=self.discount, horizon=self.horizon, tolerance=TOLERANCE
+            mdp,
+            temperature=self.temperature,
+            discount=self.discount,
+            horizon=self.horizon,
+            tolerance=TOLERANCE,
         )
 
 
 class Evidence(NamedTuple):
-    """What was seen. decisions: [A, S] or [T, A, S] weighted counts; surprise: [S] or [T, S], recorded minus expected
-    arrivals after them."""
+    """What was seen. decisions: [A, S] or [T, A, S] weighted counts; surprise: [S] or [T, S], recorded minus
+    expected arrivals after them."""
 
     decisions: Float[Array, "*T A S"]
     surprise: Float[Array, "*T S"]
 
 
 class Paths(NamedTuple):
-    """Steps one by one, time first, -1 where there is none. next_states is -1 wherever its surprise shall not count."""
+    """Steps one by one, time first, -1 where there is none. next_states is -1 wherever its surprise shall not
+    count."""
 
     states: Integer[Array, "T N"]
     actions: Integer[Array, "T N"]
@@ -89,8 +97,8 @@ class Plan(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """gradient [K]; information [K, K]: minus the second derivative; fisher [K, K]: what the visited states could tell,
-    sum_s visits(s) sum_a pi z z'; scores [N, K] of single paths, where asked for."""
+    """gradient [K]; information [K, K]: minus the second derivative; fisher [K, K]: what the visited states
+    could tell, sum_s visits(s) sum_a pi z z'; scores [N, K] of single paths, where asked for."""
 
     gradient: Float[Array, " K"]
     information: Float[Array, "K K"]
@@ -100,7 +108,8 @@ class Derivatives(NamedTuple):
 
 @eqx.filter_jit
 def objective(model: Model, evidence: Evidence, weights) -> tuple[jax.Array, Plan]:
-    """The weighted log-likelihood, plus discount * surprise . V / temperature; -inf where no finite value exists."""
+    """The weighted log-likelihood, plus discount * surprise . V / temperature; -inf where no finite value
+    exists."""
     plan = model.solve(weights)
     v, log_pi = jnp.asarray(plan.v), jnp.asarray(plan.log_policy).swapaxes(-1, -2)
     decisions = jnp.asarray(evidence.decisions)
@@ -119,7 +128,8 @@ def derivatives(model: Model, evidence: Evidence, plan: Plan, paths: Paths | Non
 
 
 def expected_flow(model: Model, evidence: Evidence, plan: Plan) -> jax.Array:
-    """lambda pi, [A, S] or [T, A, S]: the decisions that the model expects, begun where the recorded ones began."""
+    """lambda pi, [A, S] or [T, A, S]: the decisions that the model expects, begun where the recorded ones
+    began."""
     mdp, decisions = model.mdp, jnp.asarray(evidence.decisions)
     policy = jnp.where(mdp.terminal, 0.0, jnp.exp(plan.log_policy))
     if model.horizon is None:
@@ -192,7 +202,7 @@ def _finite(model: Model, evidence: Evidence, plan: Plan, paths: Paths | None) -
 def _ahead(model: Model, ahead_next) -> jax.Array:
     """f + discount E[G(s')] as [A, S, K]."""
     expectation = jax.vmap(lambda g: one.expectation(model.mdp.transition, g), 1, 2)(ahead_next)
-    return model.features + model.discount * expectation
+    return jnp.asarray(model.features) + model.discount * expectation
 
 
 def _score(model: Model, ahead, ahead_next) -> tuple[jax.Array, jax.Array]:
