@@ -64,7 +64,9 @@ def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.A
         best = jnp.squeeze(top, axis) + jnp.sum(jnp.where(allowed, share * (x - top), 0.0), axis)
         return jnp.where(jnp.any(allowed, axis), best, -jnp.inf)
     log_total = _log_sum_exp((x - top) / temperature + log_weight, allowed, axis)
-    return jnp.squeeze(top, axis) + temperature * log_total
+    some = log_total > -jnp.inf
+    # The inner `where` keeps the temperature's own gradient, which is log_total, from being infinite where nothing is left.
+    return jnp.where(some, jnp.squeeze(top, axis) + temperature * jnp.where(some, log_total, 0.0), -jnp.inf)
 
 
 def tilt(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.Array:

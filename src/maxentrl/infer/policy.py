@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Scalar, Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
+from maxentrl.infer.first_exit import require_exit
 from maxentrl.infer.linear import resolvent
 from maxentrl.infer.posterior import check_reward_length, posterior
 from maxentrl.models.tabular import Dense, Sparse, TabularMDP, Transition
@@ -126,6 +128,8 @@ def _policy(mdp: TabularMDP, log_policy, discount: Scalar, horizon: int | None):
         if bool(off.any()):
             where = [int(i) for i in jnp.argwhere(off)[0]]
             raise InputError(f"log_policy rows must sum to 1; row {where} sums to {float(total[tuple(where)]):.6g}.")
+    if horizon is None and is_concrete(log_pi, mdp, discount) and float(discount) == 1.0:
+        require_exit(eqx.tree_at(lambda m: m.log_prior, mdp, log_pi))
     if horizon is not None and log_pi.ndim == 2:
         log_pi = jnp.broadcast_to(log_pi, (horizon, *log_pi.shape))
     return log_pi.swapaxes(-1, -2)

@@ -184,7 +184,8 @@ def _sample(post: Posterior, key, count: int):
 
     def dynamics_row(v_next, state, action):
         if isinstance(mdp.transition, Dense):
-            log_p, reached = jnp.log(jnp.asarray(mdp.transition.probability)[state, action]), jnp.arange(mdp.states)
+            log_p = jnp.log(jnp.asarray(mdp.transition.probability)[state, action])
+            reached = jnp.arange(mdp.states, dtype=jnp.int32)
         else:
             log_p = jnp.log(jnp.asarray(mdp.transition.probability)[action, :, state])
             reached = jnp.asarray(mdp.transition.successor)[action, :, state]
@@ -193,11 +194,11 @@ def _sample(post: Posterior, key, count: int):
         )
         score = jnp.where(log_p > -jnp.inf, score + jnp.log(jnp.asarray(post.discount, score.dtype)), -jnp.inf)
         end = jnp.log1p(-jnp.asarray(post.discount, score.dtype))
-        return jnp.append(score, end), jnp.append(reached, -1)
+        return jnp.append(score, end), jnp.append(reached, jnp.int32(-1))
 
     def one_trajectory(key):
         first, rest = jax.random.split(key)
-        start = jax.random.categorical(first, jnp.asarray(post.log_initial))
+        start = jax.random.categorical(first, jnp.asarray(post.log_initial)).astype(jnp.int32)
 
         def step(state, inputs):
             key, log_pi, v_next = inputs

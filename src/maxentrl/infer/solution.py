@@ -148,7 +148,7 @@ def solve(
     else:
         first_exit = is_concrete(discount) and float(discount) == 1.0
         if first_exit and is_concrete(mdp):
-            require_exit(bare)
+            require_exit(mdp)
         problem = Problem(bare, temperatures, discount_array)
         answer = _stationary(problem, tolerance, max_sweeps)
         if is_concrete(answer, discount) and not bool(jnp.isfinite(answer.error_bound)):
