@@ -243,7 +243,8 @@ def _as_transition(transition, dtype: str) -> Transition:
         return Dense(_floats(transition.probability, "transition", dtype))
     if isinstance(transition, Sparse):
         return Sparse(_indices(transition.successor), _floats(transition.probability, "probability", dtype))
-    if isinstance(transition, tuple | list) and len(transition) == 2:
+    # A nested list of a two-state table also has length 2, but its halves have two axes.
+    if isinstance(transition, tuple | list) and len(transition) == 2 and np.ndim(transition[0]) != 2:
         successor, probability = (np.asarray(part) for part in transition)
         if successor.ndim != 3 or successor.shape != probability.shape:
             raise InputError(
