@@ -253,7 +253,7 @@ def _roll(mdp: TabularMDP, log_pi, keys, horizon: int):
             key, t = inputs
             alive = (state >= 0) & ~terminal[state]
             action, reached = one_step(log_pi[t] if log_pi.ndim == 3 else log_pi, state, key)
-            state_next = jnp.where(alive, reached, -1)
+            state_next = jnp.where(alive, reached, -1).astype(state.dtype)
             return state_next, (state_next, jnp.where(alive, action, -1))
 
         _, (reached, actions) = jax.lax.scan(
