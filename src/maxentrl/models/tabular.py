@@ -153,14 +153,23 @@ class TabularMDP(eqx.Module):
     def with_reward(self, reward) -> TabularMDP:
         """The same process with another reward, `[S, A]` or `[T, S, A]`; works under jit, grad and vmap.
 
-        Traced rewards are taken as they are; others are checked as at construction, and -inf forbids an action.
+        Traced rewards are taken as they are; others are checked as at construction. -inf forbids an
+        action, and a normalised prior is then shared among the actions that are left.
         """
         if is_concrete(reward):
             forbidden = np.isneginf(self.log_prior)
             reward, more = _check_reward(reward, self.states, self.actions, np.asarray(self.terminal), self.dtype.name)
             if np.any(more & ~forbidden):
-                return self._replace(reward=reward, log_prior=np.where(more, -np.inf, self.log_prior))
+                return self._replace(reward=reward, log_prior=self._forbid(more))
         return self._replace(reward=jnp.asarray(reward, self.dtype))
+
+    def _forbid(self, forbidden: np.ndarray) -> np.ndarray:
+        """The log-prior without these actions: a normalised row is conditioned on what is left, others stay as they are."""
+        old, terminal = np.asarray(self.log_prior), np.asarray(self.terminal)
+        new = _check_prior(old, forbidden, terminal, self.states, self.actions, self.dtype.name)
+        normalised = np.abs(np.exp(old).sum(1, keepdims=True) - 1) < SUM_TOLERANCE["float32"]
+        left = np.exp(new).sum(1, keepdims=True)
+        return np.where(normalised & ~terminal[:, None], new - np.log(np.where(left > 0, left, 1)), new)
 
     @in_double_precision
     def with_prior(self, prior) -> TabularMDP:
