@@ -61,7 +61,7 @@ def test_a_selection_keeps_what_belongs_to_its_rows_and_drops_needless_padding()
         ({"states": STATES[:, :2]}, r"as many columns as actions, or one more; got \(2, 2\)"),
         ({"actions": np.full((2, 3), -1)}, "between 1 and 3 steps; trajectory '0' has 0"),
         ({"lengths": np.array([3, 4])}, "between 1 and 3 steps; trajectory '1' has 4"),
-        ({"lengths": np.array([3, 2])}, "trajectory '1' has 2 steps, but at step 1 its action is -1"),
+        ({"lengths": np.array([3, 2])}, "trajectory '1' has 2 steps, but at step 1 its state is -1"),
         (
             {"next_states": np.array([[1, 3, 0], [4, 0, 0]])},
             "says at step 1 that state 3 came next.*in state 2",

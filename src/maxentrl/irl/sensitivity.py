@@ -17,8 +17,8 @@ they are the ones that were recorded, it is the matching of moments. The two dif
 minus expected arrivals, which is zero in a deterministic world and zero on average in any.
 
 Ziebart (2010), theorem 6.4 and algorithm 9.3, for the gradient; the information follows from the same flow.
-The values V are a fixed point, so all derivatives here are those of the implicit function theorem: one linear solve
-    each.
+The values V are a fixed point, so all derivatives here are those of the implicit function theorem: one linear
+solve each.
 """
 
 from __future__ import annotations
