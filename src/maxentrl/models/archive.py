@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from maxentrl.core.check import InputError, check_memory
+from maxentrl.core.precision import in_double_precision
 from maxentrl.models.tabular import Dense, Sparse, TabularMDP
 
 KEYS = (
@@ -52,7 +53,8 @@ def load_archive(path: str | Path) -> TabularMDP:
     except InputError:
         raise
     except BROKEN as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        reason = reason or type(error).__name__
         raise InputError(f"{path} cannot be read as an npz archive: {reason.rstrip('.')}.") from None
     try:
         return _build(arrays)
@@ -173,6 +175,7 @@ def _check_headers(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
             )
 
 
+@in_double_precision
 def _build(arrays: dict[str, np.ndarray]) -> TabularMDP:
     sparse = "successor" in arrays
     probability = arrays["probability" if sparse else "transition"]
@@ -189,7 +192,11 @@ def _build(arrays: dict[str, np.ndarray]) -> TabularMDP:
     )
     checked = mdp.transition
     if isinstance(checked, Sparse):
-        kept = Sparse(checked.successor, _unless_moved(checked.probability, probability.transpose(1, 2, 0)))
+        kept = Sparse(
+            checked.successor,
+            _unless_moved(checked.probability, probability.transpose(1, 2, 0)),
+            checked.local,
+        )
     else:
         kept = Dense(_unless_moved(checked.probability, probability))
     initial = _unless_moved(mdp.initial, arrays.get("initial", mdp.initial))

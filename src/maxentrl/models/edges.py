@@ -258,7 +258,8 @@ def _start_distribution(path: Path, edges: Edges) -> np.ndarray | None:
         state = edges.state[at]
         raise InputError(
             f"{path}: row {edges.row[at]} gives state {edges.state_names[state]!r} start "
-            f"{edges.start[at]:g}, but row {edges.row[first[state]]} gives it {initial[state]:g}; the rows of a state must agree."
+            f"{edges.start[at]:g}, but row {edges.row[first[state]]} gives it {initial[state]:g}; "
+            f"the rows of one state must agree."
         )
     if not abs(initial.sum() - 1) <= SUM_TOLERANCE["float64"]:
         raise InputError(f"{path}: start must sum to 1 over the states; it sums to {initial.sum():.10g}.")

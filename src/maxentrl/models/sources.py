@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -93,7 +94,10 @@ def _make(name: str, settings: dict[str, Any]):
         namespace, bare, version = parse_env_id(name)
         if version is None:
             name = get_env_id(namespace, bare, find_highest_version(namespace, bare))
-        return gymnasium.make(name, **settings)
+        with warnings.catch_warnings():
+            # Gymnasium warns of an old version, then makes or refuses it; whoever names a version means it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return gymnasium.make(name, **settings)
     except gymnasium.error.UnregisteredEnv:
         raise InputError(
             f"Gymnasium {gymnasium.__version__} has no environment {name!r}; with a transition table it has "
