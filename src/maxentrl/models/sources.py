@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from maxentrl.core.check import InputError
+from maxentrl.core.check import InputError, check_shape
 from maxentrl.core.types import Array
 from maxentrl.models.archive import load_archive, save_problem
 from maxentrl.models.edges import load_edges, successor_lists
@@ -36,11 +37,11 @@ def load_problem(path_or_name: str | Path) -> TabularMDP:
     path = Path(path_or_name)
     suffix = path.suffix.lower()
     readers = {".npz": load_archive, ".csv": load_edges}
-    if suffix in readers and not path.exists():
-        raise InputError(f"there is no file {path}.")
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InputError(f"{path} is a folder; a problem is a file that ends in .npz or .csv.")
-    if path.exists() and suffix not in readers:
+    if suffix in readers and not os.path.exists(path):
+        raise InputError(f"there is no file {path}.")
+    if suffix not in readers and os.path.exists(path):
         raise InputError(f"{path} is not a problem file; those end in .npz or .csv.")
     return readers[suffix](path) if suffix in readers else from_gymnasium(str(path_or_name))
 
@@ -144,6 +145,7 @@ def _from_table(inner: Any, name: str, prior) -> TabularMDP:
     actions = int(action.max()) + 1
     initial = getattr(inner, "initial_state_distrib", None)
     initial = np.zeros(states) if initial is None else np.asarray(initial, float)
+    check_shape(initial, (states,), f"initial_state_distrib of {name}", "[S]")
     terminal = _terminal_states(state, successor, flagged & (probability > 0), probability > 0, initial > 0)
     leaves = flagged & ~terminal[successor] & ~terminal[state]
     leaving = int(leaves.any())
