@@ -6,6 +6,7 @@ Exit status: 0 done; 2 bad input, one sentence on stderr; 3 done but not converg
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ app.command(irl, name="irl", help="Recover a reward from demonstrations.")
 @app.command
 def quickstart(*, out: Annotated[Path, arg(help=OUT)] = Path("runs/quickstart")) -> int:
     """One minute: plan, see optimism and its cure, recover a reward, read the report."""
+    # Most of the minute is compilation, of problems so small that optimised code gains nothing.
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     with progress() as say:
         from maxentrl.app.quickstart import quickstart
 
@@ -38,18 +41,26 @@ def quickstart(*, out: Annotated[Path, arg(help=OUT)] = Path("runs/quickstart"))
 def plan(
     problem: Positional[Annotated[str, arg(metavar="PROBLEM", help=PROBLEM)]],
     *,
-    temperature: Annotated[float, arg(help="of the actions, in units of reward; 0 is the hard maximum, inf the prior")],
+    temperature: Annotated[
+        float, arg(help="of the actions, in units of reward; 0 is the hard maximum, inf the prior")
+    ],
     out: Annotated[Path, arg(help=OUT)],
-    discount: Annotated[float | None, arg(help="in [0, 1]; 1 without a horizon is the first-exit problem")] = None,
+    discount: Annotated[
+        float | None, arg(help="in [0, 1]; 1 without a horizon is the first-exit problem")
+    ] = None,
     horizon: Annotated[int | None, arg(help="number of steps; None is the stationary problem")] = None,
     dynamics: Annotated[
-        Literal["given", "posterior"], arg(help="given: control. posterior: exact inference, which imagines luck")
+        Literal["given", "posterior"],
+        arg(help="given: control. posterior: exact inference, which imagines luck"),
     ] = "given",
     prior: Annotated[
-        Literal["uniform", "counting"] | None, arg(help="over actions: normalised, or each counted as 1; None keeps it")
+        Literal["uniform", "counting"] | None,
+        arg(help="over actions: normalised, or each counted as 1; None keeps it"),
     ] = None,
     state_temperature: Annotated[float | None, arg(help="of the next states; overrides --dynamics")] = None,
-    sweep: Annotated[str | None, arg(metavar="T,T,...", help='temperatures to compare, such as "0.01,0.1,1"')] = None,
+    sweep: Annotated[
+        str | None, arg(metavar="T,T,...", help='temperatures to compare, such as "0.01,0.1,1"')
+    ] = None,
 ) -> int:
     """Plan on a problem: soft values, policy, proven error bound, pictures, report."""
     with progress() as say:
@@ -67,7 +78,9 @@ def plan(
             sweep=_temperatures(sweep),
             say=say,
         )
-    print(f"start value {done.answer['start_value']:.8g}, proven to within {float(done.solution.error_bound):.2g}")
+    print(
+        f"start value {done.answer['start_value']:.8g}, proven to within {float(done.solution.error_bound):.2g}"
+    )
     print(f"report      {out / 'report.html'}")
     return _status(done.converged)
 
@@ -81,14 +94,23 @@ def mce(
     out: Annotated[Path, arg(help=OUT)],
     temperature: Annotated[float, arg(help="of the demonstrator, in units of reward")] = 1.0,
     discount: Annotated[float | None, arg(help="of the demonstrator, in [0, 1]")] = None,
-    horizon: Annotated[int | None, arg(help="of the demonstrator, in steps; None if it plans without an end")] = None,
+    horizon: Annotated[
+        int | None, arg(help="of the demonstrator, in steps; None if it plans without an end")
+    ] = None,
 ) -> int:
     """Maximum causal entropy: weights of features, with standard errors."""
     with progress() as say:
         from maxentrl.app import recipes
 
         done = recipes.irl_mce(
-            problem, demos, features, out=out, temperature=temperature, discount=discount, horizon=horizon, say=say
+            problem,
+            demos,
+            features,
+            out=out,
+            temperature=temperature,
+            discount=discount,
+            horizon=horizon,
+            say=say,
         )
     print(done.estimate.summary())
     print(f"report      {out / 'report.html'}")
@@ -107,7 +129,9 @@ def report(folder: Positional[Annotated[Path, arg(metavar="DIR", help="folder of
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
-        return app.cli(prog="maxentrl", args=arguments, description="Planning and inverse reinforcement learning.")
+        return app.cli(
+            prog="maxentrl", args=arguments, description="Planning and inverse reinforcement learning."
+        )
     except KeyboardInterrupt:
         print("maxentrl: interrupted; nothing was written.", file=sys.stderr)
         return INTERRUPTED
@@ -140,7 +164,9 @@ def _temperatures(text: str | None) -> list[float]:
     try:
         numbers = [float(part) for part in text.split(",")] if text else []
     except ValueError:
-        raise InputError(f'sweep must be numbers with commas between them, such as "0.01,0.1,1"; got {text!r}.') from None
+        raise InputError(
+            f'sweep must be numbers with commas between them, such as "0.01,0.1,1"; got {text!r}.'
+        ) from None
     for number in numbers:
         check_temperature(number, "sweep")
     return numbers
@@ -149,5 +175,8 @@ def _temperatures(text: str | None) -> list[float]:
 def _status(converged: bool) -> int:
     if converged:
         return DONE
-    print("maxentrl: not converged to the tolerance; the results are kept, and the report says how far they go.", file=sys.stderr)
+    print(
+        "maxentrl: not converged to the tolerance; the results are kept, and the report says how far they go.",
+        file=sys.stderr,
+    )
     return NOT_CONVERGED

@@ -15,7 +15,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from maxentrl.models.tabular import Sparse, TabularMDP
 
@@ -38,6 +41,10 @@ STYLE = {
 }
 VECTOR_CELLS = 2_500
 """Maps with more cells than this are embedded as pixels, or the page becomes slow to open."""
+DEPTH = 15.0
+"""How far below its largest value a message is drawn, nats; what is less is left white."""
+MARKED = 40
+"""Maps with more columns or rows than this show colours only."""
 BARS = 12
 """States listed where there is no map."""
 
@@ -48,15 +55,22 @@ def has_map(mdp: TabularMDP) -> bool:
         return False
     place = np.asarray(mdp.coordinates)
     whole = np.isfinite(place).all() and np.array_equal(place, np.round(place))
-    return bool(whole and len(np.unique(place, axis=0)) == len(place) and np.prod(np.ptp(place, axis=0) + 1) <= 1e6)
+    return bool(
+        whole and len(np.unique(place, axis=0)) == len(place) and np.prod(np.ptp(place, axis=0) + 1) <= 1e6
+    )
 
 
 def messages(mdp: TabularMDP, log_forward, log_backward, log_state, time: int, horizon: int) -> bytes:
     """Forward message, backward message and their product at one time, [S] each in nats, side by side."""
     parts = [
-        (r"forward  $\alpha_t(s) = p(s_t, O_{1:t-1})$", "where one can come from", log_forward, "Blues"),
-        (r"backward  $\beta_t(s) = p(O_{t:T} \mid s_t)$", "from where one can get there", log_backward, "Oranges"),
-        (r"product  $p(s_t \mid O_{1:T})$", "where the two meet", log_state, "Greens"),
+        (r"forward  $\alpha_t = p(s_t, O_{1:t-1})$", "where one can be by then", log_forward, "Blues"),
+        (
+            r"backward  $\beta_t = p(O_{t:T} \mid s_t)$",
+            "from where one can get there",
+            log_backward,
+            "Oranges",
+        ),
+        (r"product  $p(s_t \mid O_{1:T})$", f"where the two meet (t = {time + 1} of {horizon})", log_state, "Greens"),
     ]
     with mpl.rc_context(STYLE):
         if not has_map(mdp):
@@ -66,14 +80,14 @@ def messages(mdp: TabularMDP, log_forward, log_backward, log_state, time: int, h
                 axes.set_title(title)
             return _svg(figure, "messages")
         wide, high = _extent(mdp)
-        figure = Figure(figsize=(9, min(2.9 * high / wide, 7) + 1.35), layout="constrained")
-        figure.suptitle(f"time t = {time + 1} of T = {horizon} steps", fontsize=10, x=0.012, ha="left", color=INK)
+        figure = Figure(figsize=(9, min(2.9 * high / wide, 7) + 1.5), layout="constrained")
         for axes, (title, note, log_p, hue) in zip(figure.subplots(1, 3), parts, strict=True):
-            drawn = _field(axes, mdp, _share(log_p), hue, low=0.0)
-            axes.set_title(f"{title}\n{note}")
+            below = np.asarray(log_p, float) - np.max(log_p)
+            drawn = _field(axes, mdp, np.where(below > -DEPTH, below, np.nan), hue, low=-DEPTH)
+            axes.set_title(f"{title}\n{note}", fontsize=9.5)
             _marks(axes, mdp)
             bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.9, aspect=25, pad=0.03)
-            bar.set_label("share of the whole")
+            bar.set_label("nats below the largest")
             bar.ax.locator_params(nbins=4)
             bar.outline.set_visible(False)
         return _svg(figure, "messages")
@@ -94,7 +108,7 @@ def plan(mdp: TabularMDP, v, log_policy, visits) -> bytes:
             return _svg(figure, "plan")
         wide, high = _extent(mdp)
         stacked = wide > 2.2 * high
-        size = (9, 2 * 8 * high / wide + 2.2) if stacked else (9, min(4 * high / wide, 9) + 1.2)
+        size = (9, 2 * 8 * high / wide + 2.2) if stacked else (9, min(3.45 * high / wide, 9) + 0.8)
         figure = Figure(figsize=size, layout="constrained")
         left, right = figure.subplots(2, 1) if stacked else figure.subplots(1, 2)
         live = np.where(np.asarray(mdp.terminal), np.nan, v)
@@ -105,7 +119,7 @@ def plan(mdp: TabularMDP, v, log_policy, visits) -> bytes:
         for axes, field, hue, title, label, low in parts:
             drawn = _field(axes, mdp, field, hue, low, ceiling=0.75)
             axes.set_title(title)
-            bar = figure.colorbar(drawn, ax=axes, shrink=0.85, aspect=25, pad=0.02)
+            bar = figure.colorbar(drawn, ax=axes, shrink=0.72, aspect=22, pad=0.02)
             bar.set_label(label)
             bar.outline.set_visible(False)
             _marks(axes, mdp)
@@ -115,20 +129,30 @@ def plan(mdp: TabularMDP, v, log_policy, visits) -> bytes:
 
 def sweep(rows: Sequence[dict[str, Any]], hard_value: float | None, chosen: float | None = None) -> bytes:
     """Start value and policy entropy against temperature (log axis), with the hard limit marked."""
-    rows = sorted((row for row in rows if 0 < row["temperature"] < math.inf), key=lambda row: row["temperature"])
+    rows = sorted(
+        (row for row in rows if 0 < row["temperature"] < math.inf), key=lambda row: row["temperature"]
+    )
     temperature = [row["temperature"] for row in rows]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        figure = Figure(figsize=(9, 3.7), layout="constrained")
         left, right = figure.subplots(1, 2)
-        left.plot(temperature, [row["start_value"] for row in rows], "o-", color=BLUE, label="soft value V")
+        left.plot(temperature, [row["start_value"] for row in rows], "o-", color=BLUE, label="soft value")
         reward = [row["expected_reward"] for row in rows]
         left.plot(temperature, reward, "s--", color=ORANGE, label="reward alone")
         if hard_value is not None:
-            left.axhline(hard_value, color=INK, lw=1, ls=":", label=f"hard limit (temperature 0): {hard_value:.4g}")
+            left.axhline(hard_value, color=INK, lw=1, ls=":", label=f"hard limit {hard_value:.4g}")
         left.set(ylabel="at the start (units of reward)", title="what the plan is worth")
-        left.legend(fontsize=9)
+        left.legend(
+            fontsize=9,
+            loc="lower left",
+            bbox_to_anchor=(-0.02, 1.08),
+            ncols=3,
+            columnspacing=1.2,
+            handlelength=1.6,
+        )
         right.plot(temperature, [row["policy_entropy"] for row in rows], "o-", color=GREEN)
-        right.set(ylabel="nats per decision", title="entropy of the policy, where it goes", ylim=(0, None))
+        right.set(ylabel="nats per decision", title="entropy of the policy, where it goes")
+        right.set_ylim(0, 1.08 * max(row["policy_entropy"] for row in rows))
         for axes in (left, right):
             axes.set(xscale="log", xlabel="temperature (units of reward)")
             if chosen is not None and 0 < chosen < math.inf:
@@ -145,7 +169,9 @@ def lottery(optimistic: float, variational: float) -> bytes:
         axes.barh([1, 0], [optimistic, variational], color=[RED, BLUE], height=0.6)
         for y, value in zip([1, 0], [optimistic, variational], strict=True):
             axes.text(value + 0.012, y, f"{value:.3f}", va="center")
-        axes.set(xlim=(0, 1), yticks=[1, 0], yticklabels=names, xlabel="probability of buying the risky ticket")
+        axes.set(
+            xlim=(0, 1), yticks=[1, 0], yticklabels=names, xlabel="probability of buying the risky ticket"
+        )
         axes.tick_params(axis="y", length=0)
         return _svg(figure, "lottery")
 
@@ -176,10 +202,17 @@ def weights(names: Sequence[str], estimate, standard_error, truth=None) -> bytes
         axes = figure.subplots()
         y = np.arange(len(names))[::-1]
         axes.axvline(0, color="#bbbbbb", lw=0.8)
-        axes.errorbar(estimate, y, xerr=error, fmt="o", color=BLUE, capsize=4, label="recovered, 95 % interval")
+        axes.errorbar(
+            estimate, y, xerr=error, fmt="o", color=BLUE, capsize=4, label="recovered, 95 % interval"
+        )
         if truth is not None:
             axes.plot(truth, y, "D", mfc="none", mec=RED, ms=10, mew=1.6, ls="", label="true")
-        axes.set(yticks=y, yticklabels=list(names), ylim=(-0.6, len(names) - 0.4), xlabel="weight (units of reward)")
+        axes.set(
+            yticks=y,
+            yticklabels=list(names),
+            ylim=(-0.6, len(names) - 0.4),
+            xlabel="weight (units of reward)",
+        )
         axes.tick_params(axis="y", length=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
         return _svg(figure, "weights")
@@ -209,14 +242,16 @@ def _field(axes: Axes, mdp: TabularMDP, values, hue: str, low: float | None, cei
     wall = np.ones((high, wide), bool)
     wall[place[:, 1] - corner[1], place[:, 0] - corner[0]] = False
     x, y = np.arange(wide + 1) + corner[0] - 0.5, np.arange(high + 1) + corner[1] - 0.5
-    shades = mpl.colors.LinearSegmentedColormap.from_list("shades", mpl.colormaps[hue](np.linspace(0, ceiling, 256)))
+    shades = LinearSegmentedColormap.from_list("shades", mpl.colormaps[hue](np.linspace(0, ceiling, 256)))
     pixels = cells.size > VECTOR_CELLS
     look = {"rasterized": pixels, "linewidth": 0 if pixels else 0.6}
-    axes.pcolormesh(x, y, np.where(wall, 1.0, np.nan), cmap=mpl.colors.ListedColormap([WALL]), **look)
-    drawn = axes.pcolormesh(x, y, cells, cmap=shades, vmin=low, edgecolor="none" if pixels else "#e8e8e8", **look)
+    axes.pcolormesh(x, y, np.where(wall, 1.0, np.nan), cmap=ListedColormap([WALL]), **look)
+    drawn = axes.pcolormesh(
+        x, y, cells, cmap=shades, vmin=low, edgecolor="none" if pixels else "#e8e8e8", **look
+    )
     axes.set(aspect="equal", xlim=(x[0], x[-1]), ylim=(y[-1], y[0]), xlabel="column", ylabel="row")
     for axis, count in ((axes.xaxis, wide), (axes.yaxis, high)):
-        axis.set_major_locator(mpl.ticker.MaxNLocator(nbins=min(count, 8), integer=True))
+        axis.set_major_locator(MaxNLocator(nbins=min(count, 8), integer=True))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return drawn
@@ -224,17 +259,19 @@ def _field(axes: Axes, mdp: TabularMDP, values, hue: str, low: float | None, cei
 
 def _marks(axes: Axes, mdp: TabularMDP) -> None:
     """A circle where the process can start, a square frame where it ends."""
-    wide, _ = _extent(mdp)
-    if wide > 40:
+    wide, high = _extent(mdp)
+    if max(wide, high) > MARKED:
         return
     initial, terminal = np.asarray(mdp.initial), np.asarray(mdp.terminal)
-    place, area = np.asarray(mdp.coordinates), (axes.bbox.width / wide) ** 2
-    size = float(np.clip(0.006 * area, 10, 70))
+    place = np.asarray(mdp.coordinates)
+    size = float(np.clip(50 / max(wide, high), 3, 9)) ** 2
     if (initial > 0).sum() <= 4:
         axes.scatter(*place[initial > 0].T, s=size, facecolor="none", edgecolor=INK, linewidth=1.4, zorder=3)
     best = terminal & (_arrival_reward(mdp) > 0)
-    axes.scatter(*place[terminal & ~best].T, marker="x", s=0.6 * size, color="#777777", linewidth=1.2, zorder=3)
-    axes.scatter(*place[best].T, marker="*", s=2.2 * size, color=INK, linewidth=0, zorder=3)
+    axes.scatter(
+        *place[terminal & ~best].T, marker="x", s=0.6 * size, color="#888888", linewidth=1.3, zorder=3
+    )
+    axes.scatter(*place[best].T, marker="*", s=2.5 * size, color=INK, linewidth=0, zorder=3)
 
 
 def _arrival_reward(mdp: TabularMDP) -> np.ndarray:
@@ -253,20 +290,26 @@ def _edges(mdp: TabularMDP):
     if isinstance(mdp.transition, Sparse):
         p = np.asarray(mdp.transition.probability) * live
         action, slot, state = np.nonzero(p)
-        return state, action, np.asarray(mdp.transition.successor)[action, slot, state], p[action, slot, state]
+        return (
+            state,
+            action,
+            np.asarray(mdp.transition.successor)[action, slot, state],
+            p[action, slot, state],
+        )
     p = np.asarray(mdp.transition.probability) * live[:, None, None]
     state, action, state_next = np.nonzero(p)
     return state, action, state_next, p[state, action, state_next]
 
 
 def _arrows(axes: Axes, mdp: TabularMDP, policy: np.ndarray) -> None:
-    """One arrow per action with the action's usual direction, as long as its probability; a dot for staying.
+    """One arrow per action in the action's usual direction, longer the more probable it is; a dot for staying.
 
     The direction is the median over states of where the action leads on average, so walls and slips do not bend it.
     """
     wide, high = _extent(mdp)
-    if max(wide, high) > 40:
+    if max(wide, high) > MARKED:
         return
+    cell = 230 / max(wide, high)
     place = np.asarray(mdp.coordinates)
     state, action, state_next, p = _edges(mdp)
     drift = np.zeros((mdp.states, mdp.actions, 2))
@@ -279,11 +322,14 @@ def _arrows(axes: Axes, mdp: TabularMDP, policy: np.ndarray) -> None:
         if length < 1e-6:
             axes.scatter(*place[shown].T, s=30 * policy[shown, a], color=INK, zorder=2)
             continue
-        step = 0.46 * policy[shown, a, None] * direction / length
-        axes.quiver(
-            *place[shown].T, *step.T, angles="xy", scale_units="xy", scale=1, color=INK, zorder=2,
-            units="x", width=0.045, headwidth=3.6, headlength=3.6, headaxislength=3.4, minlength=0.1, minshaft=1.2,
-        )  # fmt: skip
+        reach = 0.4 * np.sqrt(policy[shown, a])
+        tip = place[shown] + reach[:, None] * direction / length
+        axes.add_collection(
+            LineCollection(np.stack([place[shown], tip], 1), colors=INK, linewidths=0.028 * cell, zorder=2)
+        )
+        # Rows count downward, so an angle on the page is that of (x, -y); the triangle of a marker points up.
+        head = (3, 0, math.degrees(math.atan2(-direction[1], direction[0])) - 90)
+        axes.scatter(*tip.T, marker=head, s=(0.38 * cell * reach) ** 2, color=INK, linewidth=0, zorder=2)
 
 
 def _bars(axes: Axes, mdp: TabularMDP, values, color, label: str, order=None) -> None:
@@ -291,7 +337,11 @@ def _bars(axes: Axes, mdp: TabularMDP, values, color, label: str, order=None) ->
     order = np.argsort(-np.asarray(values), kind="stable")[:BARS] if order is None else order
     names = [mdp.state_name(int(s)) for s in order]
     axes.barh(np.arange(len(order))[::-1], np.asarray(values)[order], color=color, height=0.7)
-    axes.set(yticks=np.arange(len(order))[::-1], yticklabels=[n if len(n) < 19 else n[:17] + "…" for n in names], xlabel=label)
+    axes.set(
+        yticks=np.arange(len(order))[::-1],
+        yticklabels=[n if len(n) < 19 else n[:17] + "…" for n in names],
+        xlabel=label,
+    )
     axes.tick_params(axis="y", length=0)
 
 
@@ -299,5 +349,7 @@ def _svg(figure: Figure, salt: str) -> bytes:
     """The figure as SVG, without the date and with ids that do not change from run to run."""
     target = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
-        FigureCanvasSVG(figure).print_svg(target, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        FigureCanvasSVG(figure).print_svg(
+            target, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
     return target.getvalue()

@@ -100,7 +100,9 @@ def _from_npz(path: Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} cannot be read as an npz file of plain arrays: {error}.") from error
     if "features" not in arrays:
-        raise InputError(f"{path} must hold the array features; it holds {', '.join(sorted(arrays)) or 'nothing'}.")
+        raise InputError(
+            f"{path} must hold the array features; it holds {', '.join(sorted(arrays)) or 'nothing'}."
+        )
     table = arrays["features"]
     if table.dtype.kind not in "fiub" or table.shape[:-1] not in ((mdp.states,), (mdp.states, mdp.actions)):
         raise InputError(
@@ -111,7 +113,9 @@ def _from_npz(path: Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]
     table = np.repeat(table[:, None], mdp.actions, axis=1) if table.ndim == 2 else table
     names = tuple(str(name) for name in arrays.get("names", [f"feature {k}" for k in range(table.shape[-1])]))
     if len(names) != table.shape[-1] or len(set(names)) != len(names):
-        raise InputError(f"names in {path} must be {table.shape[-1]} different names; got {', '.join(names)}.")
+        raise InputError(
+            f"names in {path} must be {table.shape[-1]} different names; got {', '.join(names)}."
+        )
     return names, table
 
 
@@ -125,8 +129,13 @@ def _from_csv(path: Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]
     keys = 2 if header[1:2] == ["action"] else 1
     names = tuple(header[keys:])
     if header[:1] != ["state"] or not names or len(set(names)) != len(names):
-        raise InputError(f"{path} must begin with a header: state, then optionally action, then different feature names.")
-    numbers = {mdp.state_name(s): s for s in range(mdp.states)}, {mdp.action_name(a): a for a in range(mdp.actions)}
+        raise InputError(
+            f"{path} must begin with a header: state, then optionally action, then different feature names."
+        )
+    numbers = (
+        {mdp.state_name(s): s for s in range(mdp.states)},
+        {mdp.action_name(a): a for a in range(mdp.actions)},
+    )
     table = np.full((mdp.states, mdp.actions, len(names)), np.nan)
     seen = np.zeros((mdp.states, mdp.actions), bool)
     for line, row in enumerate(lines[1:], start=2):
@@ -134,7 +143,10 @@ def _from_csv(path: Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]
             continue
         if len(row) != len(header):
             raise InputError(f"{path}, line {line} must have {len(header)} cells; it has {len(row)}.")
-        where: list[Any] = [_number(cell, *args, path, line) for cell, args in zip(row[:keys], _axes(mdp, numbers), strict=False)]
+        where: list[Any] = [
+            _number(cell, *args, path, line)
+            for cell, args in zip(row[:keys], _axes(mdp, numbers), strict=False)
+        ]
         index = (where[0], where[1] if keys == 2 else slice(None))
         if np.any(seen[index]):
             raise InputError(f"{path}, line {line}: {', '.join(row[:keys])} occurs twice.")
@@ -142,14 +154,18 @@ def _from_csv(path: Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]
         try:
             table[index] = [float(cell) for cell in row[keys:]]
         except ValueError:
-            raise InputError(f"{path}, line {line}: features must be numbers; got {', '.join(row[keys:])}.") from None
+            raise InputError(
+                f"{path}, line {line}: features must be numbers; got {', '.join(row[keys:])}."
+            ) from None
     needed = ~np.asarray(mdp.terminal)[:, None] & np.isfinite(np.asarray(mdp.log_prior))
     missing = needed & ~seen
     if missing.any():
         state, action = (int(i) for i in np.argwhere(missing)[0])
         pair = f", action {mdp.action_name(action)}" if keys == 2 else ""
         count = int(missing.sum() if keys == 2 else missing.any(1).sum())
-        raise InputError(f"{path} has no row for state {mdp.state_name(state)}{pair} ({count} missing in all).")
+        raise InputError(
+            f"{path} has no row for state {mdp.state_name(state)}{pair} ({count} missing in all)."
+        )
     return names, np.where(seen[:, :, None], table, 0.0)
 
 
@@ -163,7 +179,9 @@ def _number(cell: str, what: str, names: dict[str, int], count: int, path: Path,
         return names[cell]
     if cell.isdecimal() and int(cell) < count:
         return int(cell)
-    raise InputError(f"{path}, line {line}: the problem has no {what} {cell!r}; it has {count}, from 0 to {count - 1}.")
+    raise InputError(
+        f"{path}, line {line}: the problem has no {what} {cell!r}; it has {count}, from 0 to {count - 1}."
+    )
 
 
 def _hash(mdp: TabularMDP) -> str:

@@ -16,14 +16,15 @@ from maxentrl.app import pages, plots
 from maxentrl.app.problems import Source, open_problem, read_features
 from maxentrl.app.record import Run, file_hash, recording
 from maxentrl.core.check import InputError
-from maxentrl.core.soft import entropy, kl, temperature_kind
+from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Dynamics
 from maxentrl.data import read_trajectories
 from maxentrl.infer.policy import evidence_bound, occupancy
 from maxentrl.infer.posterior import posterior
 from maxentrl.infer.solution import Solution, solve
-from maxentrl.irl import mce
+from maxentrl.irl import Estimate, mce
 from maxentrl.models.tabular import TabularMDP
+
 
 Say = Callable[[str], object]
 """Receives one line about what is being done."""
@@ -42,7 +43,7 @@ class Recovered(NamedTuple):
     """folder: the run; estimate: the weights and what is known about them; converged: whether the optimum was reached."""
 
     folder: Path
-    estimate: mce.Estimate
+    estimate: Estimate
     converged: bool
 
 
@@ -86,7 +87,12 @@ def plan(
         source = open_problem(problem)
         mdp = source.mdp if prior is None else source.mdp.with_prior(prior)
         record_problem(run, source)
-        asked = {"discount": discount, "horizon": horizon, "dynamics": dynamics, "state_temperature": state_temperature}
+        asked = {
+            "discount": discount,
+            "horizon": horizon,
+            "dynamics": dynamics,
+            "state_temperature": state_temperature,
+        }
         say(f"planning on {source.title}: {mdp.states} states, {mdp.actions} actions")
         solution = solve(mdp, temperature=temperature, **asked)
         answer = record_plan(run, solution)
@@ -141,10 +147,15 @@ def irl_mce(
         run.manifest["inputs"] |= {"demonstrations": file_hash(demos), "features": file_hash(features)}
         say(f"fitting {len(names)} weights to {table.count} demonstrations")
         estimate = mce.fit(
-            source.mdp, values, table, temperature=temperature, discount=discount, horizon=horizon, names=names
+            source.mdp,
+            values,
+            table,
+            temperature=temperature,
+            discount=discount,
+            horizon=horizon,
+            feature_names=names,
         )
-        run.manifest["answer"] = record_estimate(run, estimate, names)
-        run.manifest["answer"]["demonstrations"] = table.count
+        run.manifest["answer"] = record_estimate(run, estimate)
         say("pictures and report")
     return Recovered(Path(out), estimate, bool(estimate.converged))
 
@@ -173,12 +184,16 @@ def record_plan(run: Run, solution: Solution) -> dict[str, Any]:
     return answer
 
 
-def record_messages(run: Run, mdp: TabularMDP, temperature: float, horizon: int, discount: float) -> dict[str, Any]:
+def record_messages(
+    run: Run, mdp: TabularMDP, temperature: float, horizon: int, discount: float
+) -> dict[str, Any]:
     """Messages, marginals and their picture half-way; returns the evidence and what each policy explains of it."""
     exact = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount)
     control = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount, dynamics="given")
     own = evidence_bound(mdp, exact.log_policy, temperature=temperature, horizon=horizon, discount=discount)
-    best = evidence_bound(mdp, control.log_policy, temperature=temperature, horizon=horizon, discount=discount)
+    best = evidence_bound(
+        mdp, control.log_policy, temperature=temperature, horizon=horizon, discount=discount
+    )
     run.arrays |= {
         "log_forward": np.asarray(exact.log_forward),
         "log_backward": np.asarray(exact.v) / temperature,
@@ -200,26 +215,22 @@ def picture_of_messages(mdp: TabularMDP, exact, horizon: int) -> bytes:
     return plots.messages(mdp, forward, backward, state, middle, horizon)
 
 
-def record_estimate(run: Run, estimate: mce.Estimate, names: Sequence[str], truth=None) -> dict[str, Any]:
+def record_estimate(run: Run, estimate: Estimate, truth=None) -> dict[str, Any]:
     """Arrays and picture of an estimate; returns its numbers."""
-    weights, errors = np.asarray(estimate.weights), np.asarray(estimate.standard_errors)
-    run.arrays |= {"weights": weights, "standard_errors": errors, "covariance": np.asarray(estimate.covariance)}
-    run.pictures["weights"] = plots.weights(names, weights, errors, truth)
+    errors = estimate.standard_errors
+    run.arrays |= {"weights": estimate.weights, "reward": estimate.reward}
+    run.arrays |= {f"covariance_{kind}": table for kind, table in estimate.covariances.items()}
+    run.pictures["weights"] = plots.weights(estimate.names, estimate.weights, errors, truth)
     for sentence in estimate.warnings:
-        run.warn(sentence)
+        run.warn(sentence[0].upper() + sentence[1:])
     rows = [
-        {"feature": name, "weight": float(w), "standard_error": float(e), "t_value": float(w / e) if e > 0 else math.nan}
-        for name, w, e in zip(names, weights, errors, strict=True)
+        {"feature": name, "weight": float(w), "standard_error": float(e), "t_value": float(t)}
+        for name, w, e, t in zip(estimate.names, estimate.weights, errors, estimate.t_values, strict=True)
     ]
-    if truth is not None:
-        for row, value in zip(rows, truth, strict=True):
-            row["true"] = float(value)
+    for row, value in zip(rows, [] if truth is None else truth, strict=False):
+        row["true"] = float(value)
     run.rows.extend(rows)
-    return {
-        "weights": rows,
-        "log_likelihood": float(estimate.log_likelihood),
-        "converged": bool(estimate.converged),
-    }
+    return {**estimate.to_dict(), "weights": rows}
 
 
 def measures(solution: Solution) -> tuple[dict[str, Any], np.ndarray]:
@@ -241,8 +252,8 @@ def measures(solution: Solution) -> tuple[dict[str, Any], np.ndarray]:
         )
         return answer | {"policy_entropy": math.nan, "expected_reward": math.nan}, np.zeros(mdp.states)
     by_state = visits.sum(-1)
-    divergence = _total(by_state, kl(log_policy, np.asarray(mdp.log_prior)))
-    answer["policy_entropy"] = _total(by_state, entropy(log_policy)) / max(by_state.sum(), 1e-300)
+    divergence = _surprise(visits, log_policy - np.where(visits > 0, np.asarray(mdp.log_prior), 0.0))
+    answer["policy_entropy"] = -_surprise(visits, log_policy) / max(float(visits.sum()), 1e-300)
     answer["expected_reward"] = float(np.sum(visits * np.asarray(mdp.reward)))
     answer["divergence"] = divergence
     if temperature_kind(temperature) == "soft":
@@ -250,9 +261,9 @@ def measures(solution: Solution) -> tuple[dict[str, Any], np.ndarray]:
     return answer, by_state if by_state.ndim == 1 else by_state.sum(0)
 
 
-def _total(weight: np.ndarray, value) -> float:
-    """sum weight * value, where the weight is not 0."""
-    return float(np.sum(np.where(weight > 0, weight * np.asarray(value), 0.0)))
+def _surprise(visits: np.ndarray, log_ratio: np.ndarray) -> float:
+    """sum visits * log_ratio, where there are visits; in NumPy, because outside a float64 scope JAX would narrow it."""
+    return float(np.sum(visits * np.where(visits > 0, log_ratio, 0.0)))
 
 
 def sweep_rows(

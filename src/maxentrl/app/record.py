@@ -35,7 +35,17 @@ import numpy as np
 from maxentrl.core.check import InputError
 
 FORMAT = "maxentrl run 1"
-PACKAGES = ("maxentrl", "jax", "jaxlib", "equinox", "numpy", "scipy", "gymnasium", "matplotlib", "safetensors")
+PACKAGES = (
+    "maxentrl",
+    "jax",
+    "jaxlib",
+    "equinox",
+    "numpy",
+    "scipy",
+    "gymnasium",
+    "matplotlib",
+    "safetensors",
+)
 
 
 class Run:
@@ -111,7 +121,11 @@ def command_line(kind: str, settings: Mapping[str, Any]) -> str:
             continue
         if isinstance(value, list):
             value = ",".join(f"{item:g}" for item in value)
-        words += [str(value)] if kind == "plan" and name == "problem" else [f"--{name.replace('_', '-')}", str(value)]
+        words += (
+            [str(value)]
+            if kind == "plan" and name == "problem"
+            else [f"--{name.replace('_', '-')}", str(value)]
+        )
     return shlex.join([*words, "--out", "again"])
 
 
@@ -221,7 +235,9 @@ def _begin(out: Path) -> Path:
             try:
                 read_manifest(out)
             except InputError as error:
-                raise InputError(f"the output folder {out} is not empty and not a run of maxentrl; give a new or empty folder.") from error
+                raise InputError(
+                    f"the output folder {out} is not empty and not a run of maxentrl; give a new or empty folder."
+                ) from error
         ancestor = out.absolute().parent
         while not ancestor.exists():
             ancestor = ancestor.parent
@@ -244,7 +260,9 @@ def _write(folder: Path, run: Run) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     (folder / "metrics.jsonl").write_text(lines, encoding="utf-8")
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer = csv.DictWriter(
+        table, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(rows)
     (folder / "metrics.csv").write_text(table.getvalue(), encoding="utf-8")
@@ -254,7 +272,9 @@ def _write(folder: Path, run: Run) -> None:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
 
 
 def _commit(partial: Path, out: Path) -> None:
