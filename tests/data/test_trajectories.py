@@ -6,14 +6,14 @@ import pytest
 from maxentrl import InputError
 from maxentrl.data import trajectories_from_arrays, trajectories_from_steps
 
-STATES = np.array([[0, 1, 2], [3, -1, -1]])
+STATES = np.array([[0, 1, 2], [3, 4, -1]])
 ACTIONS = np.array([[1, 0, 1], [0, -1, -1]])
 
 
-def test_the_state_after_a_step_is_the_next_state_of_the_row_and_unknown_at_its_end():
+def test_the_state_after_a_step_is_the_next_state_of_the_row():
     demos = trajectories_from_arrays(STATES, ACTIONS)
     assert demos.lengths.tolist() == [3, 1]
-    assert demos.next_states.tolist() == [[1, 2, -1], [-1, -1, -1]]
+    assert demos.next_states.tolist() == [[1, 2, -1], [4, -1, -1]]
     assert (demos.count, demos.steps, demos.longest) == (2, 4, 3)
 
 
@@ -24,10 +24,11 @@ def test_one_more_column_of_states_tells_where_the_last_action_led():
 
 
 def test_padding_is_minus_one_whatever_the_file_held_there():
-    states = np.array([[0, 1, 2], [3, 7, 7]])
+    states = np.array([[0, 1, 2], [3, 4, 7]])
     demos = trajectories_from_arrays(states, np.array([[1, 0, 1], [0, 9, 9]]), lengths=np.array([3, 1]))
     assert demos.states.tolist() == [[0, 1, 2], [3, -1, -1]]
     assert demos.actions.tolist() == [[1, 0, 1], [0, -1, -1]]
+    assert demos.next_states.tolist() == [[1, 2, -1], [4, -1, -1]]
 
 
 def test_rows_and_steps_tell_the_same():
@@ -61,7 +62,7 @@ def test_a_selection_keeps_what_belongs_to_its_rows_and_drops_needless_padding()
         ({"states": STATES[:, :2]}, r"as many columns as actions, or one more; got \(2, 2\)"),
         ({"actions": np.full((2, 3), -1)}, "between 1 and 3 steps; trajectory '0' has 0"),
         ({"lengths": np.array([3, 4])}, "between 1 and 3 steps; trajectory '1' has 4"),
-        ({"lengths": np.array([3, 2])}, "trajectory '1' has 2 steps, but at step 1 its state is -1"),
+        ({"lengths": np.array([3, 2])}, "trajectory '1' has 2 steps, but at step 1 its action is -1"),
         (
             {"next_states": np.array([[1, 3, 0], [4, 0, 0]])},
             "says at step 1 that state 3 came next.*in state 2",

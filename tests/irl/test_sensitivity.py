@@ -1,12 +1,12 @@
-"""The gradient is demonstrations minus expectations, by four routes; information and scores are its derivatives."""
+"""The gradient is demonstrations minus expectations, by four routes; information and scores follow from it."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from irl.worlds import CLOCKS, A, K, S, begun, demonstrate, flow, policy, world
 
+from irl.worlds import CLOCKS, A, K, S, begun, demonstrate, flow, policy, world
 from maxentrl import solve
 from maxentrl.core.precision import in_double_precision
 from maxentrl.irl import visits
@@ -79,7 +79,9 @@ def test_for_complete_demonstrations_of_a_deterministic_world_too():
     expected = flow(mdp, policy(mdp, features, W, **settings), begun(demos), **settings)
     difference = np.einsum("sa,sak->k", counts - expected, features)
     for loss in ("likelihood", "moments"):
-        np.testing.assert_allclose(study(mdp, features, demos, settings, loss)[1].gradient, difference, **EXACT)
+        np.testing.assert_allclose(
+            study(mdp, features, demos, settings, loss)[1].gradient, difference, **EXACT
+        )
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
@@ -87,7 +89,9 @@ def test_moments_and_likelihood_differ_by_the_luck_of_the_transitions(clock):
     mdp, features = world(4, ends=clock == "first exit")
     settings = CLOCKS[clock]
     demos = demonstrate(mdp, features, TRUE, settings, seed=3, count=1)
-    likelihood, moments = (study(mdp, features, demos, settings, loss)[1] for loss in ("likelihood", "moments"))
+    likelihood, moments = (
+        study(mdp, features, demos, settings, loss)[1] for loss in ("likelihood", "moments")
+    )
 
     def values(w):
         v = np.asarray(solve(mdp.with_reward(features @ w), temperature=1.0, tolerance=1e-9, **settings).v)
@@ -116,11 +120,13 @@ def test_the_information_is_minus_the_slope_of_the_gradient_and_the_scores_sum_t
 
 
 def test_the_moments_of_a_discounted_trajectory_start_again_at_each_state_it_visits():
-    """Demonstrations minus expectations, begun at the start and, with probability 1 - discount, at every later state."""
+    """Expectations begin at the start and, with weight 1 - discount, at every later state."""
     mdp, features = world(6)
     settings = CLOCKS["discounted"]
     demos = demonstrate(mdp, features, TRUE, settings, seed=5, count=20)
-    left = np.bincount(demos.states.ravel(), minlength=S) - 0.9 * np.bincount(demos.next_states.ravel(), minlength=S)
+    left = np.bincount(demos.states.ravel(), minlength=S) - 0.9 * np.bincount(
+        demos.next_states.ravel(), minlength=S
+    )
     expected = flow(mdp, policy(mdp, features, W, **settings), left, **settings)
     counts = visits(mdp, demos).decisions
     found = study(mdp, features, demos, settings, "moments")[1].gradient

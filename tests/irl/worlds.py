@@ -21,7 +21,9 @@ def key(seed: int) -> jax.Array:
     return jax.random.key(seed, impl="threefry2x32")
 
 
-def world(seed: int, *, ends: bool = False, deterministic: bool = False, **options) -> tuple[TabularMDP, np.ndarray]:
+def world(
+    seed: int, *, ends: bool = False, deterministic: bool = False, **options
+) -> tuple[TabularMDP, np.ndarray]:
     """A problem of 6 states and 3 actions, and features [S, A, K]. One that ends does so in its last state.
 
     There the last feature is the price of a step, and the others are small, so that no loop pays for itself.
@@ -34,7 +36,13 @@ def world(seed: int, *, ends: bool = False, deterministic: bool = False, **optio
     else:
         transition = rng.dirichlet(np.ones(S), (S, A))
     initial = np.append(rng.dirichlet(np.ones(S - 1)), 0.0)
-    mdp = TabularMDP(transition, np.zeros((S, A)), initial=initial, terminal=np.arange(S) == S - 1 if ends else None, **options)
+    mdp = TabularMDP(
+        transition,
+        np.zeros((S, A)),
+        initial=initial,
+        terminal=np.arange(S) == S - 1 if ends else None,
+        **options,
+    )
     features = rng.normal(size=(S, A, K))
     if ends:
         features = np.concatenate([0.3 * features[..., :-1], -np.ones((S, A, 1))], -1)
@@ -52,11 +60,15 @@ def demonstrate(mdp, features, weights, clock: dict, seed: int, count: int, step
     """Trajectories of the soft-optimal policy."""
     pi = policy(mdp, features, weights, **clock)
     with np.errstate(divide="ignore"):
-        return sample_trajectories(mdp, np.log(pi), key=key(seed), count=count, horizon=clock.get("horizon", steps))
+        return sample_trajectories(
+            mdp, np.log(pi), key=key(seed), count=count, horizon=clock.get("horizon", steps)
+        )
 
 
-def flow(mdp: TabularMDP, pi: np.ndarray, begun: np.ndarray, discount: float = 1.0, horizon: int | None = None):
-    """Expected decisions, [S, A] or [T, S, A], of those that begin as `begun` [S] (or [T, S]) says: by a dense solve."""
+def flow(
+    mdp: TabularMDP, pi: np.ndarray, begun: np.ndarray, discount: float = 1.0, horizon: int | None = None
+):
+    """Expected decisions, [S, A] or [T, S, A], when they begin as `begun`, [S] or [T, S]: by a dense solve."""
     p, live = np.asarray(mdp.transition_matrix()), ~np.asarray(mdp.terminal)
     if horizon is None:
         moves = np.einsum("sa,sat->st", pi * live[:, None], p)

@@ -87,8 +87,8 @@ def trajectories_from_arrays(
     """Build `Trajectories` from padded arrays.
 
     Args:
-        states: whole numbers [N, T], or [N, T+1] where the state after the last action is known too (-1 where
-            not).
+        states: whole numbers [N, T] or [N, T+1], padded with -1. A state after the last action of a row is
+            the one that it led to.
         actions: whole numbers [N, T].
         lengths: [N] actions of each trajectory; unless given, up to the first negative action.
         next_states: [N, T] states reached; unless given, the next state of the same row. -1 where unknown.
@@ -125,9 +125,8 @@ def trajectories_from_arrays(
             )
     following = np.full((count, longest + 1), -1, np.int32)
     following[:, : states.shape[1]] = states
-    # Padding must not pass for a state that was reached.
-    known_to = np.where(states.shape[1] > longest, lengths, lengths - 1)[:, None]
-    following = np.where(np.arange(longest + 1) <= known_to, following, -1)[:, 1:]
+    # The state after the last action is where it led; whatever stands behind that is padding.
+    following = np.where(np.arange(longest + 1) <= lengths[:, None], following, -1)[:, 1:]
     if next_states is not None:
         following = _reached(_whole(next_states, "next_states"), following, recorded, names)
 

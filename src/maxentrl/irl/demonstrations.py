@@ -179,7 +179,7 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
     s, a = demos.states[i, t], demos.actions[i, t]
     log_pi = log_policy[t, s, a] if log_policy.ndim == 3 else log_policy[s, a]
     log_path = log_transitions + np.bincount(i, log_pi, minlength=demos.count)
-    rows = np.concatenate([demos.states, demos.actions], axis=1)
+    rows = np.concatenate([demos.states, demos.actions, demos.next_states], axis=1)
     copies = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
     _, first, which, repeats = copies
     which = which.reshape(-1)
@@ -187,7 +187,8 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
     log_start = np.log(starts[demos.states[:, 0]] / demos.count)
     expected = (demos.count - 1) / 2 * float(np.exp(np.minimum(log_path + log_start, 0)).sum())
     pairs = float((repeats * (repeats - 1) / 2).sum())
-    if pairs > expected + 6 * math.sqrt(expected) + 0.5:
+    # Pairs scatter more than independent events do when a few trajectories are common: hence the 2.
+    if pairs > 2 * expected + 6 * math.sqrt(expected) + 0.5:
         twin = int(np.flatnonzero(first[which] != np.arange(demos.count))[0])
         return (
             f"{int((repeats - 1).sum())} of {demos.count} trajectories are copies of others, step by step "
@@ -261,4 +262,6 @@ def _roll(mdp: TabularMDP, log_pi, keys, horizon: int):
         )
         return jnp.append(start, reached), actions
 
-    return jax.lax.map(one_trajectory, keys, batch_size=min(BATCH, keys.shape[0]))
+    if keys.shape[0] <= BATCH:
+        return jax.vmap(one_trajectory)(keys)
+    return jax.lax.map(one_trajectory, keys, batch_size=BATCH)

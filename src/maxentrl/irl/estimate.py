@@ -144,6 +144,10 @@ def _plain(values: np.ndarray) -> list:
     )
 
 
+NAMED = 6
+"""Features or directions listed in a warning; the rest are counted."""
+
+
 def covariances(
     information: np.ndarray, scores: np.ndarray | None, clusters: np.ndarray | None, scale: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -207,6 +211,19 @@ def null_directions(fisher: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return rows / np.abs(rows).max(1, keepdims=True)
 
 
+def explain_directions(
+    directions: np.ndarray, names: tuple[str, ...], features: np.ndarray, allowed: np.ndarray
+) -> list[str]:
+    """Sentences on the directions [m, K] that are not identified, the plainest first; many are counted, not listed."""
+    order = np.argsort(np.count_nonzero(directions, axis=1), kind="stable")
+    sentences = [explain_direction(directions[i], names, features, allowed) for i in order[:NAMED]]
+    if len(order) > NAMED:
+        sentences.append(
+            f"{len(order)} directions of the {len(names)} weights are not identified in all; {NAMED} of them are listed."
+        )
+    return sentences
+
+
 def explain_direction(
     direction: np.ndarray, names: tuple[str, ...], features: np.ndarray, allowed: np.ndarray
 ) -> str:
@@ -217,9 +234,11 @@ def explain_direction(
         direction: [K]. names: K. features: [S, A, K]. allowed: bool [S, A], the choices that exist.
     """
     involved = np.flatnonzero(direction)
-    terms = " + ".join(
-        names[k] if direction[k] == 1 else f"{direction[k]:.4g} {names[k]}" for k in involved
-    ).replace("+ -", "- ")
+    terms = " + ".join(f"{direction[k]:.4g} {names[k]}" for k in involved[:NAMED])
+    terms = f" + {terms}".replace(" + -", " - ").replace(" + 1 ", " + ").replace(" - 1 ", " - ")
+    terms = terms.removeprefix(" + ").strip()
+    if len(involved) > NAMED:
+        terms += f" + ... ({len(involved)} features)"
     values = features[allowed] @ direction
     size = np.abs(features[allowed][:, involved] * direction[involved]).max(initial=0.0)
     if np.abs(values).max(initial=0.0) <= 1e-9 * size or size == 0:

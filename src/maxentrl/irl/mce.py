@@ -29,13 +29,12 @@ from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Scalar
 from maxentrl.data.trajectories import Trajectories
-from maxentrl.infer import backup as one
 from maxentrl.infer.solution import solve
 from maxentrl.irl.demonstrations import check_demonstrations, check_visits, explain_copies, visits
-from maxentrl.irl.estimate import Estimate, covariances, explain_direction, null_directions
+from maxentrl.irl.estimate import Estimate, covariances, explain_directions, null_directions
 from maxentrl.irl.newton import Maximum, maximise
 from maxentrl.irl.reward import check_features, check_offset, choices
-from maxentrl.irl.sensitivity import Evidence, Model, Paths, Plan, derivatives, objective
+from maxentrl.irl.sensitivity import Evidence, Model, Paths, Plan, derivatives, expected_arrivals, objective
 from maxentrl.models.tabular import TabularMDP
 
 Loss = Literal["likelihood", "moments"]
@@ -178,7 +177,7 @@ def fit(
     log_choices = np.log(np.maximum(allowed.sum(1), 1))
     spread = covariances(information, scores, clusters, scale)
     robust = loss == "moments" or (isinstance(demos, Trajectories) and demos.groups is not None)
-    warnings = [explain_direction(direction, names, table, allowed) for direction in blind]
+    warnings = explain_directions(blind, names, table, allowed)
     warnings += _warn_search(best, blind, np.asarray(last.fisher), scale)
     if isinstance(demos, Trajectories) and clusters is not None:
         warnings += _warn_demonstrations(demos, log_policy, luck, clusters, count)
@@ -253,9 +252,7 @@ def _evidence(
     found = visits(mdp, demos, horizon)
     decisions = np.asarray(found.decisions).swapaxes(-1, -2)
     if loss == "moments":
-        flat = jnp.asarray(decisions.reshape(-1, *decisions.shape[-2:]))
-        expected = jax.lax.map(lambda mass: one.push(mdp.transition, mass), flat)
-        surprise = found.arrivals - np.asarray(expected).reshape(found.arrivals.shape)
+        surprise = found.arrivals - np.asarray(expected_arrivals(mdp.bare(), decisions))
         known = demos.next_states
     else:
         surprise, known = np.zeros_like(found.arrivals), np.full_like(demos.next_states, -1)

@@ -127,6 +127,14 @@ def derivatives(model: Model, evidence: Evidence, plan: Plan, paths: Paths | Non
     return work(model, evidence, plan, paths)
 
 
+@eqx.filter_jit
+def expected_arrivals(mdp: TabularMDP, decisions) -> jax.Array:
+    """Where decisions [A, S] or [T, A, S] lead on average: [S] or [T, S]."""
+    flat = jnp.asarray(decisions).reshape(-1, mdp.actions, mdp.states)
+    arrivals = jax.lax.map(lambda mass: one.push(mdp.transition, mass), flat)
+    return arrivals.reshape(*decisions.shape[:-2], mdp.states)
+
+
 def expected_flow(model: Model, evidence: Evidence, plan: Plan) -> jax.Array:
     """lambda pi, [A, S] or [T, A, S]: the decisions that the model expects, begun where the recorded ones
     began."""

@@ -1,0 +1,125 @@
+"""Demonstrations are held against the problem, counted, and made up in the right proportions."""
+
+import numpy as np
+import pytest
+
+from irl.worlds import A, S, demonstrate, flow, key, policy, world
+from maxentrl import InputError, TabularMDP
+from maxentrl.data import trajectories_from_arrays
+from maxentrl.irl import check_demonstrations, sample_trajectories, visits
+from maxentrl.irl.demonstrations import explain_copies
+
+P = np.array(
+    [[[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]], [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]], [[1.0, 0, 0], [1.0, 0, 0]]]
+)
+REWARD = np.array([[0.0, 0.0], [0.0, -np.inf], [0.0, 0.0]])
+NAMES = {"state_names": ("home", "road", "work"), "action_names": ("stay", "go")}
+MDP = TabularMDP(P, REWARD, terminal=np.array([False, False, True]), **NAMES)
+# The same by successor lists, with a successor that occurs twice.
+LISTS = (np.array([[[0, 1, 1], [2, 0, 0]], [[1, 0, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]]]),
+         np.array([[[0.5, 0.2, 0.3], [1, 0, 0]], [[1, 0, 0]] * 2, [[1, 0, 0]] * 2]))  # fmt: skip
+SPARSE = TabularMDP(LISTS, REWARD, terminal=np.array([False, False, True]), **NAMES)
+
+
+@pytest.mark.parametrize("mdp", [MDP, SPARSE])
+def test_the_log_probability_of_each_transition_is_returned(mdp):
+    demos = trajectories_from_arrays(np.array([[0, 0, 1], [0, 2, -1]]), np.array([[0, 0, -1], [1, -1, -1]]))
+    np.testing.assert_allclose(check_demonstrations(mdp, demos), np.log([[0.5, 0.5], [1, 1]]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("mdp", [MDP, SPARSE])
+@pytest.mark.parametrize(
+    ("states", "actions", "sentence"),
+    [
+        ([[0, 3]], [[0, 0]], r"1 of 2 .* the problem has 3 states, 0 to 2.*trajectory '0', step 1: state 3"),
+        ([[0, 3]], [[0]], "the problem has 3 states.*step 0: state home, action stay, next state 3"),
+        ([[0, 0]], [[0, 2]], "the problem has 2 actions, 0 to 1.*action 2"),
+        ([[0, 2, 0]], [[1, 0, 0]], "a terminal state ends the process.*step 1: state work"),
+        ([[0, 1, 1]], [[0, 1, 0]], "forbids this action.*step 1: state road, action go"),
+        ([[0, 2, -1], [0, 1, 0]], [[0, -1, -1], [0, 0, -1]], r"1 of 3 .* probability zero\. The first: "
+         "trajectory '0', step 0: state home, action stay, next state work"),
+    ],
+)  # fmt: skip
+def test_what_cannot_have_happened_is_counted_and_the_first_is_shown(mdp, states, actions, sentence):
+    demos = trajectories_from_arrays(np.array(states), np.array(actions))
+    with pytest.raises(InputError, match=sentence):
+        check_demonstrations(mdp, demos)
+
+
+@pytest.mark.parametrize("mdp", [MDP, SPARSE])
+def test_visits_count_weighted_decisions_and_arrivals_and_an_unknown_arrival_by_its_probability(mdp):
+    demos = trajectories_from_arrays(
+        np.array([[0, 0], [0, -1]]), np.array([[0, 0], [1, -1]]), weights=[1.0, 3.0]
+    )
+    found = visits(mdp, demos)
+    assert found.decisions.tolist() == [[2, 3], [0, 0], [0, 0]]
+    np.testing.assert_allclose(found.arrivals, [1.5, 0.5, 3], rtol=1e-12)
+    by_time = visits(mdp, demos, horizon=3)
+    assert by_time.decisions.shape == (3, 3, 2) and by_time.arrivals.shape == (3, 3)
+    np.testing.assert_array_equal(by_time.decisions.sum(0), found.decisions)
+    np.testing.assert_allclose(by_time.arrivals, [[1, 0, 3], [0.5, 0.5, 0], [0, 0, 0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+def test_samples_visit_as_often_as_expected(by_time):
+    """Each decision at each time is a proportion of 3000 trajectories: six of its standard errors."""
+    mdp, features = world(40, ends=True)
+    pi = policy(mdp, features, np.array([0.2, -0.5, 0.6]), discount=1.0)
+    table = np.stack([pi] * 8) if by_time else pi
+    demos = sample_trajectories(mdp, np.log(table), key=key(1), count=3000, horizon=8)
+    check_demonstrations(mdp, demos)
+    expected = flow(mdp, np.stack([pi] * 8), np.asarray(mdp.initial), horizon=8)
+    found = visits(mdp, demos, horizon=8).decisions / 3000
+    assert np.all(np.abs(found - expected) <= 6 * np.sqrt(expected * (1 - expected) / 3000) + 1e-12)
+    ended = demos.next_states[np.arange(3000), demos.lengths - 1] == S - 1
+    assert np.all(ended | (demos.lengths == 8)) and np.all(demos.states != S - 1)
+
+
+def test_successor_lists_are_sampled_alike():
+    demos = sample_trajectories(SPARSE, _stay(), key=key(2), count=2000, horizon=1)
+    check_demonstrations(SPARSE, demos)
+    start_home = demos.states[:, 0] == 0
+    share = np.mean(demos.next_states[start_home, 0] == 1)
+    assert abs(share - 0.5) < 6 * 0.5 / np.sqrt(start_home.sum())
+
+
+def _stay():
+    with np.errstate(divide="ignore"):
+        return np.log(np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"count": 0}, "count must be at least 1 trajectory; got 0"),
+        ({"horizon": 0}, "horizon must be at least 1 step"),
+        ({"log_policy": np.zeros((2, 2))}, r"log_policy must have shape \[S, A\]"),
+        ({"log_policy": np.zeros((2, 3, 2))}, r"log_policy must have shape \[horizon, S, A\]"),
+    ],
+)
+def test_samples_that_cannot_be_drawn_are_refused(change, sentence):
+    arguments = {"log_policy": np.zeros((3, 2)), "key": key(0), "count": 1, "horizon": 1} | change
+    with pytest.raises(InputError, match=sentence):
+        sample_trajectories(MDP, arguments.pop("log_policy"), **arguments)
+
+
+def test_short_trajectories_that_repeat_by_chance_are_not_copies_and_doubled_long_ones_are():
+    mdp, features = world(41)
+    weights = np.array([0.2, -0.5, 0.6])
+    log_policy = np.log(policy(mdp, features, weights, discount=0.9))
+    for seed in range(5):
+        demos = demonstrate(mdp, features, weights, {"discount": 0.9}, seed, count=200, steps=1)
+        assert len(np.unique(np.concatenate([demos.states, demos.actions], 1), axis=0)) <= S * A
+        assert explain_copies(demos, log_policy, check_demonstrations(mdp, demos).sum(1)) is None
+    long = demonstrate(mdp, features, weights, {"discount": 0.9}, 0, count=30)
+    assert explain_copies(long, log_policy, check_demonstrations(mdp, long).sum(1)) is None
+    rows = np.append(np.arange(30), [4, 4])
+    doubled = trajectories_from_arrays(
+        long.states[rows], long.actions[rows], next_states=long.next_states[rows]
+    )
+    sentence = explain_copies(doubled, log_policy, check_demonstrations(mdp, doubled).sum(1))
+    assert (
+        sentence is not None
+        and "2 of 32 trajectories are copies of others" in sentence
+        and "'30' of '4'" in sentence
+    )
