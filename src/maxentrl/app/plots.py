@@ -18,7 +18,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from maxentrl.models.tabular import Sparse, TabularMDP
 
@@ -70,7 +69,12 @@ def messages(mdp: TabularMDP, log_forward, log_backward, log_state, time: int, h
             log_backward,
             "Oranges",
         ),
-        (r"product  $p(s_t \mid O_{1:T})$", f"where the two meet (t = {time + 1} of {horizon})", log_state, "Greens"),
+        (
+            r"product  $p(s_t \mid O_{1:T})$",
+            f"where the two meet (t = {time + 1} of {horizon})",
+            log_state,
+            "Greens",
+        ),
     ]
     with mpl.rc_context(STYLE):
         if not has_map(mdp):
@@ -104,7 +108,11 @@ def plan(mdp: TabularMDP, v, log_policy, visits) -> bytes:
             left.set_title("states visited most")
             order = np.argsort(-visits, kind="stable")[:BARS]
             _bars(right, mdp, v, ORANGE, "value (units of reward)", order)
-            right.set_title("their values")
+            right.set_title("their values, and the action most probable there")
+            for y, state in enumerate(order[::-1]):
+                if not mdp.terminal[state]:
+                    name = f" {mdp.action_name(int(np.argmax(policy[state])))} {policy[state].max():.2f} "
+                    right.text(0, y, name, va="center", ha="left" if v[state] >= 0 else "right", fontsize=8.5)
             return _svg(figure, "plan")
         wide, high = _extent(mdp)
         stacked = wide > 2.2 * high
@@ -250,8 +258,8 @@ def _field(axes: Axes, mdp: TabularMDP, values, hue: str, low: float | None, cei
         x, y, cells, cmap=shades, vmin=low, edgecolor="none" if pixels else "#e8e8e8", **look
     )
     axes.set(aspect="equal", xlim=(x[0], x[-1]), ylim=(y[-1], y[0]), xlabel="column", ylabel="row")
-    for axis, count in ((axes.xaxis, wide), (axes.yaxis, high)):
-        axis.set_major_locator(MaxNLocator(nbins=min(count, 8), integer=True))
+    for axis, count, first in ((axes.xaxis, wide, corner[0]), (axes.yaxis, high, corner[1])):
+        axis.set_ticks(np.arange(first, first + count, max(1, math.ceil(count / 8))))
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return drawn
@@ -304,7 +312,8 @@ def _edges(mdp: TabularMDP):
 def _arrows(axes: Axes, mdp: TabularMDP, policy: np.ndarray) -> None:
     """One arrow per action in the action's usual direction, longer the more probable it is; a dot for staying.
 
-    The direction is the median over states of where the action leads on average, so walls and slips do not bend it.
+    The direction is the median, over the states that it moves, of where the action leads on average: walls and
+    slips do not bend it.
     """
     wide, high = _extent(mdp)
     if max(wide, high) > MARKED:
@@ -316,7 +325,8 @@ def _arrows(axes: Axes, mdp: TabularMDP, policy: np.ndarray) -> None:
     np.add.at(drift, (state, action), p[:, None] * (place[state_next] - place[state]))
     live = np.flatnonzero(~np.asarray(mdp.terminal))
     for a in range(mdp.actions):
-        direction = np.median(drift[live, a], axis=0)
+        moved = drift[live, a][np.abs(drift[live, a]).max(1) > 1e-6]
+        direction = np.median(moved, axis=0) if len(moved) else np.zeros(2)
         length = float(np.hypot(*direction))
         shown = live[policy[live, a] > 0.04]
         if length < 1e-6:
