@@ -198,15 +198,15 @@ def _sample(post: Posterior, key, count: int):
 
     def one_trajectory(key):
         first, rest = jax.random.split(key)
-        start = jax.random.categorical(first, jnp.asarray(post.log_initial)).astype(jnp.int32)
+        start = _choose(first, jnp.asarray(post.log_initial))
 
         def step(state, inputs):
             key, log_pi, v_next = inputs
             alive = (state >= 0) & ~jnp.asarray(mdp.terminal)[state]
             for_action, for_state = jax.random.split(key)
-            action = jax.random.categorical(for_action, jnp.asarray(log_pi)[state])
+            action = _choose(for_action, jnp.asarray(log_pi)[state])
             score, reached = dynamics_row(v_next, state, action)
-            state_next = jnp.where(alive, reached[jax.random.categorical(for_state, score)], -1)
+            state_next = jnp.where(alive, reached[_choose(for_state, score)], -1)
             return state_next, (jnp.where(alive, state, -1), jnp.where(alive, action, -1))
 
         keys = jax.random.split(rest, horizon)
@@ -214,3 +214,16 @@ def _sample(post: Posterior, key, count: int):
         return states, actions, jnp.sum(actions >= 0)
 
     return jax.vmap(one_trajectory)(jax.random.split(key, count))
+
+
+def _choose(key, score):
+    """An index drawn with probability exp(score) / sum, int32, by inverting the cumulative sum.
+
+    The uniform number has 53 bits from two 32-bit draws: 64-bit draws do not survive a `jit` from outside the float64
+    scope, and 32 bits would never see what is rarer than 2^-32. It is below 1, so what is impossible is never drawn.
+    """
+    high, low = jax.random.bits(key, (2,), jnp.uint32).astype(jnp.float64)
+    uniform = high * 2.0**-32 + jnp.floor(low * 2.0**-11) * 2.0**-53
+    top = jnp.max(score)
+    total = jnp.cumsum(jnp.exp(score - jnp.where(jnp.isfinite(top), top, 0.0)).astype(jnp.float64))
+    return jnp.sum(total <= uniform * total[-1], dtype=jnp.int32)
