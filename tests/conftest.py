@@ -1,4 +1,6 @@
-"""The whole suite runs with shapes and types checked, warnings as errors, and no process-wide switch flipped."""
+"""The whole suite runs with shapes and types checked, warnings as errors, and no process-wide
+switch flipped.
+"""
 
 import os
 
@@ -6,12 +8,13 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from jaxtyping import install_import_hook
 
-# Before anything imports the package: from here on each annotation in it is a promise that is checked at each call.
+# Before anything imports the package: from here on each annotation in it is a promise that is checked at each
+# call.
 install_import_hook("maxentrl", "typecheck.check")
 
-import jax
-import jaxtyping
-import pytest
+import jax  # noqa: E402
+import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +26,9 @@ def _double_precision_is_never_switched_on_for_the_whole_process():
 
 @pytest.fixture
 def as_shipped():
-    """Without type checks, as users run it: a value of the wrong type then meets the library's own sentence."""
+    """Without type checks, as users run it: a value of the wrong type then meets the library's
+    own sentence.
+    """
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,7 +1,7 @@
 """Answers from first principles, in plain NumPy. Nothing here may import what it is there to check.
 
-A problem is a dictionary: transition [S, A, S], reward [T, S, A] (finite where an action is allowed), log_prior [S, A]
-(-inf forbids), initial [S], terminal bool [S].
+A problem is a dictionary: transition [S, A, S], reward [T, S, A] (finite where an action is allowed),
+log_prior [S, A] (-inf forbids), initial [S], terminal bool [S].
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 
 
 class Enumeration(NamedTuple):
-    """Sums over every trajectory s_0, a_0, ..., s_{T-1}, a_{T-1}. States past the real ones (death) are cut off."""
+    """Sums over every trajectory s_0, a_0, ..., s_{T-1}, a_{T-1}. States past the real ones (death) are cut
+    off.
+    """
 
     log_evidence: float
     initial: np.ndarray
@@ -28,7 +30,8 @@ class Enumeration(NamedTuple):
 
 
 def with_death(problem: dict, discount: float) -> dict:
-    """The graphical model of a discount: after each step the process falls into one more, absorbing, worthless state.
+    """The graphical model of a discount: after each step the process falls into one more, absorbing,
+    worthless state.
 
     Terminal states become what they mean: one action that does nothing, for ever.
     """
@@ -50,13 +53,20 @@ def with_death(problem: dict, discount: float) -> dict:
         weight[s] = np.eye(actions)[0]
         reward[:, s] = 0
     initial = np.concatenate([problem["initial"], np.zeros(extra)])
-    return {"transition": moved, "weight": weight, "reward": reward, "initial": initial, "absorbing": absorbing}
+    return {
+        "transition": moved,
+        "weight": weight,
+        "reward": reward,
+        "initial": initial,
+        "absorbing": absorbing,
+    }
 
 
 def trajectory_weights(weight, transition, first: int = 0):
     """The weight of each trajectory that starts in each state at time `first`: one entry per trajectory.
 
-    weight [T, S, A] is what a step is worth, transition [S, A, S]. Axes: s_first, a_first, ..., s_{T-1}, a_{T-1}.
+    weight [T, S, A] is what a step is worth, transition [S, A, S]. Axes: s_first, a_first, ..., s_{T-1},
+    a_{T-1}.
     """
     joint = weight[first]
     for step in weight[first + 1 :]:
@@ -96,7 +106,9 @@ def enumerate_posterior(problem: dict, temperature: float, discount: float = 1.0
         initial=keep(marginals, 0)[cut],
         state=np.stack([keep(marginals, 2 * t) for t in range(horizon)])[:, cut],
         state_action=np.stack([keep(marginals, 2 * t, 2 * t + 1) for t in range(horizon)])[:, cut],
-        pairs=np.stack([keep(marginals, 2 * t, 2 * t + 1, 2 * t + 2) for t in range(horizon - 1)])[:, cut, :, cut],
+        pairs=np.stack([keep(marginals, 2 * t, 2 * t + 1, 2 * t + 2) for t in range(horizon - 1)])[
+            :, cut, :, cut
+        ],
         message=message[:, cut],
         policy=policy[:, cut],
         dynamics=np.stack(dynamics)[:, cut, :, cut],
@@ -105,7 +117,9 @@ def enumerate_posterior(problem: dict, temperature: float, discount: float = 1.0
 
 
 def roll_out_by_enumeration(problem: dict, policy, discount: float = 1.0):
-    """State [T, S], state-action [T, S, A] and pair [T-1, S, A, S] marginals of a policy [T, S, A] under the dynamics."""
+    """State [T, S], state-action [T, S, A] and pair [T-1, S, A, S] marginals of a policy [T, S, A] under the
+    dynamics.
+    """
     m = with_death(problem, discount)
     states, horizon = len(problem["initial"]), len(m["reward"])
     weight = np.broadcast_to(m["weight"], m["reward"].shape).copy()
@@ -120,7 +134,9 @@ def roll_out_by_enumeration(problem: dict, policy, discount: float = 1.0):
 
 
 def soft_values(problem: dict, temperature: float, discount: float = 1.0):
-    """Soft value iteration as its definition reads, state by state: V [T+1, S] and policy [T, S, A], given dynamics."""
+    """Soft value iteration as its definition reads, state by state: V [T+1, S] and policy [T, S, A], given
+    dynamics.
+    """
     p, prior = problem["transition"], np.exp(problem["log_prior"])
     states, actions, _ = p.shape
     horizon = len(problem["reward"])
@@ -137,12 +153,14 @@ def soft_values(problem: dict, temperature: float, discount: float = 1.0):
     return values, policy
 
 
-def exact_stationary(transition, reward, log_prior, terminal, action, state, discount, *, steps=60, horizon=None):
+def exact_stationary(
+    transition, reward, log_prior, terminal, action, state, discount, *, steps=60, horizon=None
+):
     """V* [N, S] of N stationary problems by Newton's method, its residual taken in extended precision.
 
-    `action` and `state` are the two temperatures: "max" or "mean", or an array [N] of positive numbers. The error is
-    that of extended precision, not of float64, because each correction is solved for a residual that was not rounded.
-    With a horizon: the value of that many steps. Returns V and the last residual [N].
+    `action` and `state` are the two temperatures: "max" or "mean", or an array [N] of positive numbers. The
+    error is that of extended precision, not of float64: each correction is solved for a residual that was
+    not rounded. With a horizon: the value of that many steps. Returns V and the last residual [N].
     """
     wide = np.longdouble
     p, r, gamma = transition.astype(wide), reward.astype(wide), np.asarray(discount, wide)[:, None, None]

@@ -1,4 +1,6 @@
-"""Random problems, and their three spellings: plain arrays for the oracles, dense and sparse for the library."""
+"""Random problems, and their three spellings: plain arrays for the oracles, dense and sparse
+for the library.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def random_problem(
     if deterministic:
         transition = np.eye(states)[rng.integers(states, size=(states, actions))]
     else:
-        transition = rng.dirichlet(np.ones(states), (states, actions)) * (rng.random((states, actions, states)) < 0.7)
+        transition = rng.dirichlet(np.ones(states), (states, actions)) * (
+            rng.random((states, actions, states)) < 0.7
+        )
         transition[..., 0] += transition.sum(-1) == 0
         transition /= transition.sum(-1, keepdims=True)
     reward = scale * rng.normal(size=(horizon, states, actions) if changing else (1, states, actions))
@@ -54,12 +58,16 @@ def random_problem(
 
 
 def successor_lists(transition):
-    """[S, A, S] as padded lists (successor [S, A, S], probability [S, A, S]), each row in an order of its own."""
+    """[S, A, S] as padded lists (successor [S, A, S], probability [S, A, S]), each row in an order of its
+    own.
+    """
     successor = np.argsort(-transition, axis=-1, kind="stable")
     return successor, np.take_along_axis(transition, successor, -1)
 
 
-def as_mdp(problem: dict, *, sparse: bool = False, changing: bool | None = None, dtype: str = "float64") -> TabularMDP:
+def as_mdp(
+    problem: dict, *, sparse: bool = False, changing: bool | None = None, dtype: str = "float64"
+) -> TabularMDP:
     """The library's form; a reward that does not change is handed over as [S, A]."""
     changing = problem["changing"] if changing is None else changing
     reward = problem["reward"] if changing else problem["reward"][0]

@@ -23,7 +23,9 @@ STANDS_ON = {
     "agents": {"learn"},
     "app": {"assess", "control", "latent", "irl", "agents", "envs", "data"},
 }
-"""Each room and the rooms it is built on; what those stand on may be used too. Anything else points up or sideways."""
+"""Each room and the rooms it is built on; what those stand on may be used too. Anything else points up or
+sideways.
+"""
 
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -64,7 +66,11 @@ def test_imports_point_down(path):
         return
     assert room in STANDS_ON, f"{room} is a new room: say in STANDS_ON what it stands on"
     allowed = below(room) | {room}
-    wrong = [f"line {line}: {found or 'the face of the package'}" for line, found in imported_rooms(path) if found not in allowed]
+    wrong = [
+        f"line {line}: {found or 'the face of the package'}"
+        for line, found in imported_rooms(path)
+        if found not in allowed
+    ]
     assert not wrong, f"{path.relative_to(ROOT)} in {room} may import {sorted(allowed)}, but imports {wrong}"
 
 
@@ -72,7 +78,10 @@ def test_an_arrow_up_or_sideways_would_be_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path, raising=True)
     file = tmp_path / "models" / "house.py"
     file.parent.mkdir()
-    file.write_text("from maxentrl.data import trips\nfrom ..infer import solve\nfrom maxentrl import solve\nimport numpy\n")
+    file.write_text(
+        "from maxentrl.data import trips\nfrom ..infer import solve\n"
+        "from maxentrl import solve\nimport numpy\n"
+    )
     assert [room for _, room in imported_rooms(file)] == ["data", "infer", "solve"]
     assert "infer" not in below("models") and "data" not in below("models")
     assert "agents" not in below("irl")
@@ -86,7 +95,11 @@ def test_nothing_is_unpickled_or_evaluated(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         where = f"{path.relative_to(ROOT)}, line {getattr(node, 'lineno', 0)}"
         if isinstance(node, ast.Import | ast.ImportFrom):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            modules = (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in node.names]
+            )
             assert not {module.split(".")[0] for module in modules} & PICKLES, where
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", None)

@@ -1,4 +1,6 @@
-"""The type checker of the test run: as the language has it, a whole number is welcome where a float is asked for."""
+"""The type checker of the test run: as the language has it, a whole number is welcome where a float is asked
+for.
+"""
 
 from beartype import BeartypeConf, beartype
 

@@ -25,11 +25,15 @@ def test_a_shape_is_spelled_out():
 def test_memory_is_compared_with_what_is_free():
     assert check.available_memory() > 0
     check.check_memory(1, "a byte", "none needed")
-    with pytest.raises(InputError, match=r"the table needs about 1e\+09 GB of memory, and .* are available; make it smaller"):
+    with pytest.raises(
+        InputError, match=r"the table needs about 1e\+09 GB of memory, and .* are available; make it smaller"
+    ):
         check.check_memory(10**18, "the table", "make it smaller")
 
 
-@pytest.mark.parametrize(("count", "words"), [(12, "12 bytes"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (3e9, "3 GB")])
+@pytest.mark.parametrize(
+    ("count", "words"), [(12, "12 bytes"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (3e9, "3 GB")]
+)
 def test_sizes_are_said_in_words(count, words):
     assert check.size(count) == words
 

@@ -27,7 +27,9 @@ def test_jit_vmap_and_grad_from_outside_work():
         warnings.simplefilter("error")
         np.testing.assert_allclose(np.asarray(jax.jit(third)(x)), np.arange(3) / 3, rtol=1e-15)
         np.testing.assert_allclose(np.asarray(jax.vmap(third)(x)), np.arange(3) / 3, rtol=1e-15)
-        np.testing.assert_allclose(np.asarray(jax.grad(lambda y: third(y).astype(jnp.float32))(1.0)), 1 / 3, rtol=1e-6)
+        np.testing.assert_allclose(
+            np.asarray(jax.grad(lambda y: third(y).astype(jnp.float32))(1.0)), 1 / 3, rtol=1e-6
+        )
 
 
 def test_random_keys_stay_keys():

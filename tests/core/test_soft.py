@@ -56,16 +56,22 @@ def test_lme_is_its_dual_at_the_tilted_distribution(x, temperature):
     p = np.exp(log_p)
     cost = np.where(p > 0, p * (np.where(p > 0, log_p, 0) - LOG_WEIGHT), 0).sum()
     assert abs(p.sum() - 1) < 1e-13
-    assert abs(p @ x - temperature * cost - soft(x, temperature)) <= 1e-11 * (1 + np.abs(x).max() + temperature)
+    assert abs(p @ x - temperature * cost - soft(x, temperature)) <= 1e-11 * (
+        1 + np.abs(x).max() + temperature
+    )
 
 
 def test_temperature_zero_is_the_maximum_and_infinity_the_mean():
     x = np.array([3.0, -1.0, 3.0, 2.0, 0.0])
     assert in_double(lme, x, LOG_WEIGHT, temperature=0.0) == 3.0
-    np.testing.assert_allclose(in_double(lme, x, LOG_WEIGHT, temperature=math.inf), np.exp(LOG_WEIGHT) @ x, rtol=1e-15)
+    np.testing.assert_allclose(
+        in_double(lme, x, LOG_WEIGHT, temperature=math.inf), np.exp(LOG_WEIGHT) @ x, rtol=1e-15
+    )
     np.testing.assert_allclose(soft(x, 1e-6), 3.0, atol=2e-6)
     np.testing.assert_allclose(soft(x, 1e8), np.exp(LOG_WEIGHT) @ x, atol=1e-6)
-    np.testing.assert_allclose(np.exp(in_double(tilt, x, LOG_WEIGHT, temperature=0.0)), [0.25, 0, 0.75, 0, 0], rtol=1e-15)
+    np.testing.assert_allclose(
+        np.exp(in_double(tilt, x, LOG_WEIGHT, temperature=0.0)), [0.25, 0, 0.75, 0, 0], rtol=1e-15
+    )
     np.testing.assert_allclose(in_double(tilt, x, LOG_WEIGHT, temperature=math.inf), LOG_WEIGHT, rtol=1e-15)
 
 
@@ -85,7 +91,9 @@ def test_the_gradient_is_the_tilted_distribution_also_at_ties(temperature):
 def test_where_nothing_is_left_the_value_is_minus_infinity_and_the_gradient_zero(temperature, empty):
     nothing, zeros = jnp.full(3, -jnp.inf), jnp.zeros(3)
     x, log_w = (nothing, zeros) if empty == "values" else (zeros, nothing)
-    value, gradient = jax.jit(jax.value_and_grad(functools.partial(lme, temperature=temperature), argnums=(0, 1)))(x, log_w)
+    value, gradient = jax.jit(
+        jax.value_and_grad(functools.partial(lme, temperature=temperature), argnums=(0, 1))
+    )(x, log_w)
     assert value == -np.inf
     np.testing.assert_array_equal(np.asarray(gradient), np.zeros((2, 3)))
     assert np.all(np.asarray(tilt(x, log_w, temperature)) == -np.inf)
@@ -96,7 +104,9 @@ def test_where_nothing_is_left_the_temperature_has_gradient_zero_too():
     gradient = jax.jit(jax.jacobian(lambda t: lme(rows, None, t)))(0.5)
     # d lme / dt = (lme - <p, x>) / t for the row that has entries.
     p = 1 / (1 + np.exp(-2.0))
-    np.testing.assert_allclose(np.asarray(gradient), [0.0, (0.5 * np.log(1 + np.exp(2.0)) - p) / 0.5], rtol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(gradient), [0.0, (0.5 * np.log(1 + np.exp(2.0)) - p) / 0.5], rtol=1e-5
+    )
 
 
 def test_without_weights_every_entry_counts_once():
@@ -121,11 +131,15 @@ def test_entropy_and_divergence_take_zero_times_log_zero_as_zero():
     log_p = np.log(np.array([0.25, 0.75]), dtype=np.float32)
     certain = np.array([0.0, -np.inf], np.float32)
     assert entropy(certain) == 0
-    np.testing.assert_allclose(np.asarray(entropy(log_p)), -(0.25 * np.log(0.25) + 0.75 * np.log(0.75)), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(entropy(log_p)), -(0.25 * np.log(0.25) + 0.75 * np.log(0.75)), rtol=1e-6
+    )
     assert kl(log_p, log_p) == 0
     np.testing.assert_allclose(np.asarray(kl(certain, log_p)), -np.log(0.25), rtol=1e-6)
     assert kl(log_p, certain) == np.inf
     # Relative to the counting measure, log-weight 0, it is minus the entropy.
-    np.testing.assert_allclose(np.asarray(kl(log_p, np.zeros(2, np.float32))), -np.asarray(entropy(log_p)), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(kl(log_p, np.zeros(2, np.float32))), -np.asarray(entropy(log_p)), rtol=1e-6
+    )
     gradient = np.asarray(jax.grad(lambda p: entropy(p))(jnp.asarray(certain)))
     assert np.all(np.isfinite(gradient))

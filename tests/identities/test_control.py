@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import all_deterministic_policies
-from problems import as_mdp, random_problem
 
 import maxentrl
 from maxentrl import TabularMDP
 from maxentrl.infer.policy import soft_policy_iteration
+from oracles import all_deterministic_policies
+from problems import as_mdp, random_problem
 
 S, A = 6, 3
 TEMPERATURE, DISCOUNT = 0.6, 0.9
@@ -37,7 +37,9 @@ def plan_of(mdp, **settings):
     return maxentrl.solve(mdp, **{"temperature": TEMPERATURE, "discount": DISCOUNT, **settings})
 
 
-@pytest.mark.parametrize("kinds", [{}, {"forbidden": True}, {"counting": True}], ids=["plain", "forbidden", "counting"])
+@pytest.mark.parametrize(
+    "kinds", [{}, {"forbidden": True}, {"counting": True}], ids=["plain", "forbidden", "counting"]
+)
 def test_what_a_policy_loses_is_its_discounted_divergence_from_the_soft_optimal_one(kinds):
     """J(pi*) - J(pi) = temperature * sum over visits of KL(pi || pi*), for every policy."""
     for seed in SEEDS:
@@ -59,7 +61,9 @@ def test_the_soft_optimal_policy_evaluated_with_its_divergence_cost_is_worth_the
 
 
 def test_soft_policy_iteration_raises_every_value_at_every_step():
-    """Each step is Newton's on the soft Bellman residual, from below: a handful of steps, none of them down."""
+    """Each step is Newton's on the soft Bellman residual, from below: a handful of steps, none
+    of them down.
+    """
     for seed in SEEDS:
         problem = problem_of(seed)
         start = some_policy(np.random.default_rng(seed), problem)
@@ -108,7 +112,9 @@ def test_potential_shaping_moves_values_by_the_potential_and_leaves_the_policy()
 
 
 def test_at_temperature_zero_the_plan_is_the_best_of_all_deterministic_policies():
-    """All A^S of them, evaluated one by one; and small temperatures come down to it within t log A / (1 - discount)."""
+    """All A^S of them, evaluated one by one; and small temperatures come down to it within t log A / (1 -
+    discount).
+    """
     states, actions = 5, 2
     problem = random_problem(np.random.default_rng(3), states, actions, 1)
     mdp, p, r = as_mdp(problem), problem["transition"], problem["reward"][0]
@@ -136,7 +142,9 @@ def test_at_infinite_temperature_the_plan_is_the_value_of_the_prior():
 
 
 def test_soft_values_lie_between_the_prior_and_the_hard_maximum():
-    """Prior convention: V_prior <= V_soft <= V_hard. Counting: V_hard <= V_soft <= V_hard + t log A / (1 - discount)."""
+    """Prior convention: V_prior <= V_soft <= V_hard. Counting: V_hard <= V_soft <= V_hard + t log A / (1 -
+    discount).
+    """
     for seed in SEEDS:
         mdp = as_mdp(problem_of(seed))
         hard, prior = plan_of(mdp, temperature=0.0).v, plan_of(mdp, temperature=math.inf).v
@@ -220,7 +228,9 @@ def test_a_linearly_solvable_problem_is_a_soft_backup_whose_prior_is_the_passive
 
 
 def test_a_truncated_record_keeps_its_future_and_a_terminated_one_does_not():
-    """Reward 1 for ever is 1 / (1 - discount); the same process that ends after T steps is the partial sum."""
+    """Reward 1 for ever is 1 / (1 - discount); the same process that ends after T steps is the
+    partial sum.
+    """
     forever = TabularMDP([[[1.0]]], [[1.0]])
     np.testing.assert_allclose(plan_of(forever).v, [1 / (1 - DISCOUNT)], rtol=1e-9)
     ended = maxentrl.solve(forever, temperature=TEMPERATURE, discount=DISCOUNT, horizon=7)

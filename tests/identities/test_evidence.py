@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import enumerate_posterior, roll_out_by_enumeration
-from problems import as_mdp, random_problem
 
 import maxentrl
+from oracles import enumerate_posterior, roll_out_by_enumeration
+from problems import as_mdp, random_problem
 
 S, A, T = 5, 3, 4
 SEEDS = range(4)
@@ -22,7 +22,9 @@ def some_policy(rng, problem, times=()):
 
 
 def problem_of(seed: int, **kinds):
-    return random_problem(np.random.default_rng(seed), S, A, T, changing=True, terminal=seed % 2 == 0, **kinds)
+    return random_problem(
+        np.random.default_rng(seed), S, A, T, changing=True, terminal=seed % 2 == 0, **kinds
+    )
 
 
 @pytest.mark.parametrize("dynamics", ["posterior", "given"])
@@ -40,9 +42,13 @@ def test_the_derivative_of_log_evidence_is_the_occupancy(dynamics):
         gradient = jax.jit(jax.grad(log_evidence, argnums=1))
         for seed in SEEDS:
             mdp = as_mdp(problem_of(seed))
-            post = maxentrl.posterior(mdp, temperature=temperature, horizon=T, dynamics=dynamics, discount=discount)
+            post = maxentrl.posterior(
+                mdp, temperature=temperature, horizon=T, dynamics=dynamics, discount=discount
+            )
             found = np.asarray(gradient(mdp, jnp.asarray(mdp.reward)))
-            np.testing.assert_allclose(found, np.exp(post.log_state_action) / temperature, rtol=1e-10, atol=1e-14)
+            np.testing.assert_allclose(
+                found, np.exp(post.log_state_action) / temperature, rtol=1e-10, atol=1e-14
+            )
             if dynamics == "given":
                 visits = maxentrl.occupancy(mdp, post.log_policy, discount=discount, horizon=T)
                 np.testing.assert_allclose(found, visits / temperature, rtol=1e-10, atol=1e-14)
@@ -103,7 +109,9 @@ def test_with_deterministic_dynamics_and_a_known_start_the_posterior_policy_clos
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 def test_forward_messages_times_backward_messages_are_the_rolled_out_marginals(sparse):
-    """Two routes to p(s_t | O): a_t(s) exp(V_t(s) / temperature) / p(O), and tilting start, policy and dynamics."""
+    """Two routes to p(s_t | O): a_t(s) exp(V_t(s) / temperature) / p(O), and tilting start, policy and
+    dynamics.
+    """
     for seed in SEEDS:
         for discount in (1.0, 0.8):
             post = maxentrl.posterior(
@@ -114,7 +122,9 @@ def test_forward_messages_times_backward_messages_are_the_rolled_out_marginals(s
 
 
 def test_the_optimality_model_is_never_less_hopeful_than_control():
-    """V under posterior dynamics >= V under given dynamics, by Jensen; equal when dynamics are deterministic."""
+    """V under posterior dynamics >= V under given dynamics, by Jensen; equal when dynamics are
+    deterministic.
+    """
     for seed in SEEDS:
         for deterministic in (False, True):
             mdp = as_mdp(problem_of(seed, deterministic=deterministic))
@@ -126,7 +136,9 @@ def test_the_optimality_model_is_never_less_hopeful_than_control():
 
 
 def test_the_lottery_shows_the_optimism():
-    """Safe: 0. Risky: +4 with probability 0.05, else -4. Exact inference takes the risk 0.733, control 0.027."""
+    """Safe: 0. Risky: +4 with probability 0.05, else -4. Exact inference takes the risk 0.733,
+    control 0.027.
+    """
     transition = np.zeros((4, 2, 4))
     transition[0, 0, 1] = 1
     transition[0, 1, 2:] = [0.05, 0.95]

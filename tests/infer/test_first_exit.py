@@ -1,14 +1,16 @@
-"""First exit (discount 1, no horizon): solved where a finite answer exists, refused by name where none does."""
+"""First exit (discount 1, no horizon): solved where a finite answer exists, refused by name
+where none does.
+"""
 
 import math
 
 import numpy as np
 import pytest
-from problems import as_mdp, random_problem
 from scipy.optimize import linprog
 
 import maxentrl
 from maxentrl import InfeasibleError, InputError, TabularMDP
+from problems import as_mdp, random_problem
 
 S, A = 6, 3
 
@@ -63,7 +65,9 @@ def test_shortest_stochastic_paths_equal_a_linear_programme():
         plan = maxentrl.solve(as_mdp(problem), temperature=0.0, discount=1.0)
         live = ~problem["terminal"]
         rows = (problem["transition"] - np.eye(S)[:, None])[live][..., live].reshape(-1, live.sum())
-        answer = linprog(np.ones(live.sum()), A_ub=rows, b_ub=-problem["reward"][0][live].ravel(), bounds=(None, None))
+        answer = linprog(
+            np.ones(live.sum()), A_ub=rows, b_ub=-problem["reward"][0][live].ravel(), bounds=(None, None)
+        )
         np.testing.assert_allclose(plan.v[live], answer.x, atol=1e-6)
 
 
@@ -81,7 +85,9 @@ def two_way_street(reward: float, **settings) -> TabularMDP:
 
 @pytest.mark.parametrize("dynamics", ["given", "posterior"])
 def test_a_loop_that_pays_is_refused_by_name(dynamics):
-    with pytest.raises(InfeasibleError, match=r"no finite solution: looping through states home, road pays .* a step"):
+    with pytest.raises(
+        InfeasibleError, match=r"no finite solution: looping through states home, road pays .* a step"
+    ):
         maxentrl.solve(two_way_street(1.0), temperature=1.0, discount=1.0, dynamics=dynamics)
 
 
@@ -102,7 +108,9 @@ def test_a_network_whose_linear_equation_has_a_negative_solution_is_refused_with
 
 
 def test_the_counting_prior_pays_for_staying_and_can_make_a_loss_infeasible():
-    """log 2 a step for two actions: -0.3 is then a gain on the street, and -0.8 is not. The uniform prior takes both."""
+    """log 2 a step for two actions: -0.3 is then a gain on the street, and -0.8 is not. The uniform prior
+    takes both.
+    """
     assert maxentrl.solve(two_way_street(-0.3), temperature=1.0, discount=1.0).converged
     assert maxentrl.solve(two_way_street(-0.8, prior="counting"), temperature=1.0, discount=1.0).converged
     with pytest.raises(InfeasibleError, match="looping through states home, road"):
@@ -110,19 +118,23 @@ def test_the_counting_prior_pays_for_staying_and_can_make_a_loss_infeasible():
 
 
 def test_a_loop_that_costs_nothing_is_refused_at_temperature_zero():
-    with pytest.raises(InfeasibleError, match="looping through states home, road pays -?0 a step"):
+    with pytest.raises(InfeasibleError, match=r"looping through states home, road pays -?0 a step"):
         maxentrl.solve(two_way_street(0.0), temperature=0.0, discount=1.0)
 
 
 def test_a_loop_that_leaks_is_feasible_for_control_and_not_for_optimists():
-    """Each step ends with probability 1/2 and pays 1, so V = 2; wishing away the end pays 1 - log 2 > 0 a step."""
+    """Each step ends with probability 1/2 and pays 1, so V = 2; wishing away the end pays 1 - log 2 > 0 a
+    step.
+    """
     mdp = TabularMDP([[[0.5, 0.5]], [[0, 1]]], [[1.0], [0.0]], terminal=[False, True])
     np.testing.assert_allclose(maxentrl.solve(mdp, temperature=1.0, discount=1.0).v, [2.0, 0.0], atol=1e-9)
     with pytest.raises(InfeasibleError, match=r"looping through state 0 pays 0\.3068\d* a step"):
         maxentrl.solve(mdp, temperature=1.0, discount=1.0, dynamics="posterior")
     # Discount 0.5 in the graphical model is one more leak: 1 - log 2 - log 2 < 0, and z = e/4 (z + 1) + e/2.
     plan = maxentrl.solve(mdp, temperature=1.0, discount=0.5, dynamics="posterior")
-    np.testing.assert_allclose(plan.v[0], math.log(0.75 * math.e / (1 - math.e / 4)), atol=plan.error_bound + 1e-12)
+    np.testing.assert_allclose(
+        plan.v[0], math.log(0.75 * math.e / (1 - math.e / 4)), atol=plan.error_bound + 1e-12
+    )
 
 
 def test_posterior_dynamics_with_too_weak_a_discount_are_refused():
@@ -134,15 +146,20 @@ def test_posterior_dynamics_with_too_weak_a_discount_are_refused():
 def test_a_goal_that_cannot_be_reached_is_refused_by_name():
     successor = np.array([[[1]], [[0]], [[2]]])
     mdp = TabularMDP(
-        (successor, np.ones((3, 1, 1))), -np.ones((3, 1)), terminal=[False, False, True], state_names=["a", "b", "goal"]
+        (successor, np.ones((3, 1, 1))),
+        -np.ones((3, 1)),
+        terminal=[False, False, True],
+        state_names=["a", "b", "goal"],
     )
-    with pytest.raises(InfeasibleError, match="no terminal state can be reached from states a, b;"):
+    with pytest.raises(InfeasibleError, match=r"no terminal state can be reached from states a, b;"):
         maxentrl.solve(mdp, temperature=1.0, discount=1.0)
 
 
 def test_discount_one_without_horizon_or_goal_is_refused():
     mdp = as_mdp(random_problem(np.random.default_rng(0), S, A, 1))
-    with pytest.raises(InputError, match="first-exit problem, and needs terminal states; this problem has none"):
+    with pytest.raises(
+        InputError, match="first-exit problem, and needs terminal states; this problem has none"
+    ):
         maxentrl.solve(mdp, temperature=1.0, discount=1.0)
 
 

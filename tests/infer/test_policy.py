@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from oracles import roll_out_by_enumeration
-from problems import as_mdp, random_problem
 
 import maxentrl
 from maxentrl import InputError
+from oracles import roll_out_by_enumeration
+from problems import as_mdp, random_problem
 
 S, A, T = 5, 3, 4
 
@@ -20,7 +20,9 @@ def some_policy(rng, problem, times=()):
 
 def kl_cost(problem, log_policy):
     p = np.exp(log_policy)
-    return np.where(p > 0, p * (np.where(p > 0, log_policy, 0) - np.where(p > 0, problem["log_prior"], 0)), 0).sum(-1)
+    return np.where(
+        p > 0, p * (np.where(p > 0, log_policy, 0) - np.where(p > 0, problem["log_prior"], 0)), 0
+    ).sum(-1)
 
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
@@ -36,7 +38,9 @@ def test_finite_values_and_visits_equal_the_sum_over_all_trajectories(sparse):
         np.testing.assert_allclose(found, visits, rtol=1e-10, atol=1e-300)
         value = maxentrl.evaluate(mdp, log_policy, temperature=0.5, discount=discount, horizon=T)
         gain = problem["reward"] - 0.5 * kl_cost(problem, log_policy)[..., None]
-        np.testing.assert_allclose(problem["initial"] @ value[0], (visits * gain).sum(), rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            problem["initial"] @ value[0], (visits * gain).sum(), rtol=1e-10, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
@@ -49,7 +53,9 @@ def test_stationary_values_and_visits_solve_the_two_linear_systems_of_the_policy
     chain = discount * np.einsum("sa,sat->st", np.exp(log_policy), problem["transition"]) * live[:, None]
     gain = (np.exp(log_policy) * problem["reward"][0]).sum(1) - 0.5 * kl_cost(problem, log_policy)
     value = np.linalg.solve(np.eye(S) - chain, gain * live)
-    visits = np.linalg.solve(np.eye(S) - chain.T, problem["initial"])[:, None] * np.exp(log_policy) * live[:, None]
+    visits = (
+        np.linalg.solve(np.eye(S) - chain.T, problem["initial"])[:, None] * np.exp(log_policy) * live[:, None]
+    )
     # Rounding of a linear solve: its condition number 1 / (1 - discount) units in the last place.
     rtol = 1e-15 * 100 / max(1 - discount, 0.01)
     np.testing.assert_allclose(
@@ -94,7 +100,11 @@ UNIFORM = np.full((S, A), -np.log(A))
         (UNIFORM, {"horizon": 0}, "horizon must be at least 1 step; got 0"),
         (UNIFORM, {"discount": 1.0}, "first-exit problem, and needs terminal states; this problem has none"),
         (UNIFORM[:4], {}, r"log_policy must have shape \[S, A\] = \(5, 3\); got \(4, 3\)"),
-        (UNIFORM[None], {"horizon": 2}, r"log_policy must have shape \[T, S, A\] = \(2, 5, 3\); got \(1, 5, 3\)"),
+        (
+            UNIFORM[None],
+            {"horizon": 2},
+            r"log_policy must have shape \[T, S, A\] = \(2, 5, 3\); got \(1, 5, 3\)",
+        ),
         (UNIFORM + np.log(0.9), {}, r"log_policy rows must sum to 1; row \[0\] sums to 0\.9"),
         (np.full((S, A), np.nan), {}, r"log_policy rows must sum to 1; row \[0\] sums to nan"),
     ],

@@ -1,4 +1,6 @@
-"""Exact inference against the list of all trajectories: 240 random problems, dense and sparse, both dynamics."""
+"""Exact inference against the list of all trajectories: 240 random problems, dense and sparse,
+both dynamics.
+"""
 
 import functools
 
@@ -7,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import enumerate_posterior, roll_out_by_enumeration, soft_values
-from problems import as_mdp, item, random_problem, stack
 
 import maxentrl
 from maxentrl import InputError, Sparse
+from oracles import enumerate_posterior, roll_out_by_enumeration, soft_values
+from problems import as_mdp, random_problem, stack
 
 RELATIVE = 1e-10
 """Rounding of a few hundred float64 operations in logs, as the issue of exactness is put: relative 1e-10."""
@@ -37,7 +39,9 @@ def all_problems(states: int, actions: int, horizon: int, count: int):
             counting=i % 2 == 0,
             changing=i % 7 < 4,
         )
-        chosen.append((problem, float(10 ** rng.uniform(-0.5, 0.5)), 1.0 if i % 3 else float(rng.uniform(0, 1))))
+        chosen.append(
+            (problem, float(10 ** rng.uniform(-0.5, 0.5)), 1.0 if i % 3 else float(rng.uniform(0, 1)))
+        )
     return chosen
 
 
@@ -56,7 +60,9 @@ def inferred(shape, sparse: bool, dynamics: str):
     models = stack([as_mdp(problem, sparse=sparse, changing=True) for problem, _, _ in all_problems(*shape)])
     temperatures, discounts = np.array([(t, d) for _, t, d in all_problems(*shape)]).T
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, eqx.filter_jit(eqx.filter_vmap(infer))(models, temperatures, discounts))
+        return jax.tree.map(
+            np.asarray, eqx.filter_jit(eqx.filter_vmap(infer))(models, temperatures, discounts)
+        )
 
 
 def table(transition, index: int):
@@ -129,7 +135,11 @@ def test_sampled_trajectories_have_the_enumerated_frequencies(dynamics, sparse):
     temperature, discount, count = 0.6, 0.8, 20_000
     problem = random_problem(np.random.default_rng(4), 3, 2, 5, terminal=True)
     post = maxentrl.posterior(
-        as_mdp(problem, sparse=sparse), temperature=temperature, horizon=5, discount=discount, dynamics=dynamics
+        as_mdp(problem, sparse=sparse),
+        temperature=temperature,
+        horizon=5,
+        discount=discount,
+        dynamics=dynamics,
     )
     states, actions, lengths = post.sample(jax.random.key(0, impl="threefry2x32"), count)
     if dynamics == "posterior":
@@ -146,7 +156,8 @@ def test_sampled_trajectories_have_the_enumerated_frequencies(dynamics, sparse):
         on = states[:, t] >= 0
         np.add.at(found[t], (states[on, t], actions[on, t]), 1 / count)
         if t < 4:
-            # A trajectory that ends in a terminal state does not record it, so pairs are compared between live states.
+            # A trajectory that ends in a terminal state does not record it, so pairs are compared between
+            # live states.
             on &= states[:, t + 1] >= 0
             np.add.at(followed[t], (states[on, t], actions[on, t], states[on, t + 1]), 1 / count)
 
@@ -201,5 +212,7 @@ def test_a_reward_in_time_must_cover_the_horizon():
 
 
 def test_messages_that_cannot_fit_are_refused_before_the_work_begins(small):
-    with pytest.raises(InputError, match=r"solving 3 states needs about .* GB of memory, and .* are available"):
+    with pytest.raises(
+        InputError, match=r"solving 3 states needs about .* GB of memory, and .* are available"
+    ):
         maxentrl.posterior(small, temperature=1.0, horizon=10**12)

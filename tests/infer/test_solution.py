@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from problems import as_mdp, random_problem
 
 import maxentrl
 from maxentrl import InputError
+from problems import as_mdp, random_problem
 
 S, A = 6, 3
 
@@ -22,7 +22,10 @@ def small():
     [
         ({"temperature": -0.5}, r"temperature must lie in \[0, inf\], in units of reward; got -0\.5"),
         ({"temperature": math.nan}, r"temperature must lie in \[0, inf\], in units of reward; got nan"),
-        ({"temperature": "hot"}, r"temperature must be one number in \[0, inf\], in units of reward; got 'hot'"),
+        (
+            {"temperature": "hot"},
+            r"temperature must be one number in \[0, inf\], in units of reward; got 'hot'",
+        ),
         ({"state_temperature": -1.0}, r"state_temperature must lie in \[0, inf\]"),
         ({"discount": 1.01}, r"discount must be one number in \[0, 1\]; got 1\.01"),
         ({"discount": -0.01}, r"discount must be one number in \[0, 1\]; got -0\.01"),
@@ -42,26 +45,32 @@ def test_bad_settings_are_answered_with_a_sentence(small, settings, sentence):
 
 
 def test_the_counting_prior_has_no_mean(small):
-    with pytest.raises(InputError, match="temperature inf needs a normalised prior; the counting prior has no mean"):
+    with pytest.raises(
+        InputError, match="temperature inf needs a normalised prior; the counting prior has no mean"
+    ):
         maxentrl.solve(small.with_prior("counting"), temperature=math.inf, discount=0.9)
 
 
 def test_a_reward_that_changes_with_time_needs_its_horizon():
     mdp = as_mdp(random_problem(np.random.default_rng(0), S, A, 4), changing=True)
-    with pytest.raises(InputError, match="a reward that changes with time.*needs a finite horizon; got horizon None"):
+    with pytest.raises(
+        InputError, match=r"a reward that changes with time.*needs a finite horizon; got horizon None"
+    ):
         maxentrl.solve(mdp, temperature=1.0, discount=0.9)
     with pytest.raises(InputError, match="reward covers 4 steps, but the horizon is 5"):
         maxentrl.solve(mdp, temperature=1.0, horizon=5)
 
 
 def test_a_plan_hangs_together():
-    """Q = r + discount P V, V = lme Q, and Q - V = temperature (log pi - log rho), to rounding and the error bound."""
+    """Q = r + discount P V, V = lme Q, and Q - V = temperature (log pi - log rho), to rounding and the error
+    bound.
+    """
     problem = random_problem(np.random.default_rng(2), S, A, 1, forbidden=True)
     plan = maxentrl.solve(as_mdp(problem), temperature=0.5, discount=0.9)
     allowed = np.isfinite(problem["log_prior"])
     q = problem["reward"][0] + 0.9 * problem["transition"] @ plan.v
     np.testing.assert_allclose(plan.q[allowed], q[allowed], rtol=1e-13)
-    advantage = 0.5 * (plan.log_policy - problem["log_prior"])[allowed]
+    advantage = 0.5 * (plan.log_policy[allowed] - problem["log_prior"][allowed])
     np.testing.assert_allclose(advantage, (q - plan.v[:, None])[allowed], atol=1e-12 + plan.error_bound)
     assert np.all(np.exp(plan.log_policy[~allowed]) == 0)
     np.testing.assert_allclose(plan.start_value, problem["initial"] @ plan.v, rtol=1e-13)
@@ -74,4 +83,3 @@ def test_a_long_horizon_forgets_that_it_ends(small):
     # What is beyond the horizon is worth at most 0.8^200 of the largest value.
     np.testing.assert_allclose(far.v[0], forever.v, atol=1e-12)
     assert far.v.shape == (201, S)
-    assert far.log_policy.shape == (200, S, A)

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import exact_stationary
-from problems import as_mdp, random_problem
 
 import maxentrl
+from oracles import exact_stationary
+from problems import as_mdp, random_problem
 
 S, A = 6, 3
 """One shape for all stationary tests, so that each kind of problem is compiled once."""
@@ -22,7 +22,9 @@ KINDS = [("max", "mean"), ("soft", "mean"), ("mean", "mean"), ("soft", "soft")]
 
 
 def stationary_problems(action: str, state: str, seed: int):
-    """Random problems with temperature and discount. With posterior dynamics no reward is positive, so V is finite."""
+    """Random problems with temperature and discount. With posterior dynamics no reward is positive, so V is
+    finite.
+    """
     rng = np.random.default_rng([seed, len(action), len(state)])
     chosen = []
     for i in range(COUNT):
@@ -45,6 +47,7 @@ def stationary_problems(action: str, state: str, seed: int):
     return chosen
 
 
+@pytest.mark.usefixtures("as_shipped")
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize(("action", "state"), KINDS, ids=[f"{a}-{s}" for a, s in KINDS])
 def test_the_certificate_bounds_the_true_error(action, state, sparse):
@@ -85,7 +88,12 @@ def negative(problem: dict, seed: int) -> dict:
     rng = np.random.default_rng(seed)
     transition = rng.dirichlet(np.ones(S), (S, A))
     terminal = np.arange(S) == S - 1
-    return {**problem, "transition": transition, "reward": -rng.uniform(0.2, 1, (1, S, A)), "terminal": terminal}
+    return {
+        **problem,
+        "transition": transition,
+        "reward": -rng.uniform(0.2, 1, (1, S, A)),
+        "terminal": terminal,
+    }
 
 
 GRADIENT_PROBLEM = negative(random_problem(np.random.default_rng(7), S, A, 1), 7)
@@ -134,7 +142,12 @@ def central_differences(function, knobs, step=1e-3):
     gradient = np.array([(function(knobs + e) - function(knobs - e)) / (2 * step) for e in unit])
     second = [
         [
-            (function(knobs + e + f) - function(knobs + e - f) - function(knobs - e + f) + function(knobs - e - f))
+            (
+                function(knobs + e + f)
+                - function(knobs + e - f)
+                - function(knobs - e + f)
+                + function(knobs - e - f)
+            )
             / (4 * step**2)
             for f in unit
         ]
@@ -152,7 +165,9 @@ def derivatives(dynamics: str, horizon: int | None):
 @pytest.mark.parametrize("dynamics", ["given", "posterior"])
 @pytest.mark.parametrize(("horizon", "discount"), [(4, 0.8), (None, 0.8), (None, 1.0)])
 def test_gradients_and_second_derivatives_equal_central_differences(horizon, discount, dynamics):
-    """With respect to reward, temperature and discount; at discount 1, the first exit, to reward and temperature."""
+    """With respect to reward, temperature and discount; at discount 1, the first exit, to reward and
+    temperature.
+    """
     knobs = np.array([0.1, 0.7, discount])
     with jax.enable_x64(True):
         gradient, second = map(np.asarray, derivatives(dynamics, horizon)(knobs))
@@ -229,5 +244,7 @@ def test_single_precision_agrees_to_its_precision_and_admits_what_it_cannot_prov
     assert single.v.dtype == np.float32
     assert not single.converged
     # A few units in the last place of |V|, amplified by 1 / (1 - discount) = 10.
-    np.testing.assert_allclose(single.v, double.v, rtol=0, atol=100 * np.finfo(np.float32).eps * np.abs(double.v).max())
+    np.testing.assert_allclose(
+        single.v, double.v, rtol=0, atol=100 * np.finfo(np.float32).eps * np.abs(double.v).max()
+    )
     assert np.max(np.abs(single.v - double.v)) <= single.error_bound + double.error_bound

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import as_mdp, random_problem
 
 import maxentrl
+from problems import as_mdp, random_problem
 
 S, A = 4, 2
 LONG = 10_000
@@ -15,7 +15,10 @@ EPS = np.finfo(np.float64).eps
 
 def problem_of(scale: float):
     problem = random_problem(np.random.default_rng(0), S, A, 1)
-    return {**problem, "reward": scale * np.sign(problem["reward"]) * np.random.default_rng(1).random((1, S, A))}
+    return {
+        **problem,
+        "reward": scale * np.sign(problem["reward"]) * np.random.default_rng(1).random((1, S, A)),
+    }
 
 
 def extended_precision(problem, temperature: float, horizon: int, dynamics: str):
@@ -83,11 +86,15 @@ def test_single_precision_messages_agree_to_their_precision():
     assert single.v.dtype == np.float32
     slack = 8 * np.finfo(np.float32).eps * horizon
     np.testing.assert_allclose(single.v, double.v, rtol=0, atol=slack * np.abs(double.v).max())
-    np.testing.assert_allclose(np.exp(single.log_state_action), np.exp(double.log_state_action), atol=slack * 50)
+    np.testing.assert_allclose(
+        np.exp(single.log_state_action), np.exp(double.log_state_action), atol=slack * 50
+    )
 
 
 def test_the_gradient_through_tied_actions_is_shared_over_a_finite_horizon():
-    """Two actions that are the same: the hard maximum sends half of the gradient to each, under jit, never NaN."""
+    """Two actions that are the same: the hard maximum sends half of the gradient to each, under jit, never
+    NaN.
+    """
     mdp = maxentrl.TabularMDP(np.ones((1, 2, 1)), np.zeros((1, 2)))
 
     def value(reward):

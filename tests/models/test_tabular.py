@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a bad input and its sentence stand side by side, one pair to a line
 """Finite decision processes: what is accepted, what is refused and how, and the two forms of one table."""
 
 import math
@@ -6,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import as_mdp, random_problem, successor_lists
 
 from maxentrl import Dense, InputError, Sparse, TabularMDP
+from problems import as_mdp, random_problem, successor_lists
 
 S, A, K = 4, 2, 3
 
@@ -105,7 +106,12 @@ def test_exact_problems_are_float64_and_others_float32_if_asked():
 def test_a_copy_keeps_its_number_format():
     """Outside a float64 scope JAX narrows what it touches; a problem is not narrowed by being copied."""
     mdp = TabularMDP(lists(), REWARD)
-    for copy in (mdp.bare(), mdp.with_reward(2 * REWARD), mdp.with_prior("counting"), mdp.with_initial(np.eye(S)[0])):
+    for copy in (
+        mdp.bare(),
+        mdp.with_reward(2 * REWARD),
+        mdp.with_prior("counting"),
+        mdp.with_initial(np.eye(S)[0]),
+    ):
         assert copy.dtype == np.float64
         assert copy.reward.dtype == np.float64
         assert copy.initial.dtype == np.float64
@@ -213,7 +219,9 @@ def test_bad_input_is_answered_with_a_sentence(build, sentence):
 def test_a_table_too_large_for_memory_is_refused_by_name():
     states = 200_000
     mdp = TabularMDP((np.zeros((states, 1, 1), int), np.ones((states, 1, 1))), np.zeros((states, 1)))
-    with pytest.raises(InputError, match=r"the dense transition table needs about 320 GB .* keep the successor lists"):
+    with pytest.raises(
+        InputError, match=r"the dense transition table needs about 320 GB .* keep the successor lists"
+    ):
         mdp.transition_matrix()
 
 
