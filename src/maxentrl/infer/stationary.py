@@ -201,7 +201,9 @@ def _rounding(problem: Problem, v):
     """A bound on the rounding error of one backup at `v`: a few units in the last place of what is summed."""
     largest = 1.0 + jnp.max(jnp.abs(v)) + jnp.max(jnp.abs(problem.mdp.reward))
     # temperature * log(sum) loses temperature * eps, however small the value.
-    largest += sum((t for t in problem.temperatures if temperature_kind(t) == "soft"), 0.0)
+    for temperature in problem.temperatures:
+        if temperature_kind(temperature) == "soft":
+            largest += jnp.asarray(temperature)
     return 16 * jnp.finfo(v.dtype).eps * largest
 
 
