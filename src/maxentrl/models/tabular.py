@@ -160,7 +160,7 @@ class TabularMDP(eqx.Module):
             forbidden = np.isneginf(self.log_prior)
             reward, more = _check_reward(reward, self.states, self.actions, np.asarray(self.terminal), self.dtype.name)
             if np.any(more & ~forbidden):
-                return self._replace(reward=reward, log_prior=self._forbid(more))
+                return self._replace(reward=reward, log_prior=self._forbid(np.asarray(more)))
         return self._replace(reward=jnp.asarray(reward, self.dtype))
 
     def _forbid(self, forbidden: np.ndarray) -> np.ndarray:
