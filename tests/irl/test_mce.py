@@ -35,7 +35,7 @@ def test_nominal_95_percent_intervals_cover_the_truth_as_often_as_they_say(loss)
     """
     mdp, features = world(12)
     settings, sets = CLOCKS["discounted"], 200
-    demos = demonstrate(mdp, features, TRUE, settings, seed=1, count=60 * sets, steps=15)
+    demos = demonstrate(mdp, features, TRUE, settings, seed=1, count=60 * sets)
     inside: dict[str, list] = {}
     for part in slices(demos, sets):
         found = mce.fit(mdp, features, part, loss=loss, **settings)
@@ -51,7 +51,7 @@ def test_nominal_95_percent_intervals_cover_the_truth_as_often_as_they_say(loss)
 def test_the_likelihood_needs_less_data_than_the_moments_in_a_stochastic_world():
     mdp, features = world(12)
     settings = CLOCKS["discounted"]
-    demos = demonstrate(mdp, features, TRUE, settings, seed=2, count=60, steps=15)
+    demos = demonstrate(mdp, features, TRUE, settings, seed=2, count=60)
     likelihood, moments = (
         mce.fit(mdp, features, demos, loss=loss, **settings) for loss in ("likelihood", "moments")
     )
@@ -112,7 +112,7 @@ def test_identified_random_problems_are_not_warned_about():
 
 
 def test_the_search_survives_weights_without_a_finite_value():
-    """With the counting prior a step must cost up to log 3. From far inside, where choices are all but certain,
+    """With the counting prior a step must cost up to log 3. From far inside, where choices are all but made,
     Newton's step leads out of the region; it is halved until it does not."""
     mdp, features = world(15, ends=True, prior="counting", deterministic=True)
     true = np.array([0.5, -0.3, 1.3])
@@ -142,14 +142,14 @@ def test_a_trajectory_of_weight_two_counts_as_two():
 
 def test_copies_are_noticed_and_clustering_by_group_undoes_them():
     mdp, features = world(16)
-    demos = demonstrate(mdp, features, TRUE, {"horizon": 8}, seed=6, count=15)
-    once = mce.fit(mdp, features, demos, horizon=8)
+    demos = demonstrate(mdp, features, TRUE, CLOCKS["discounted"], seed=6, count=30)
+    once = mce.fit(mdp, features, demos, discount=0.9)
     assert once.warnings == ()
-    rows = np.tile(np.arange(15), 2)
+    rows = np.tile(np.arange(30), 2)
     copied = trajectories_from_arrays(demos.states[rows], demos.actions[rows], groups=[str(r) for r in rows])
-    twice = mce.fit(mdp, features, copied, horizon=8)
+    twice = mce.fit(mdp, features, copied, discount=0.9)
     assert any(
-        "15 of 30 trajectories are copies of others" in w and "'15' of '0'" in w for w in twice.warnings
+        "30 of 60 trajectories are copies of others" in w and "'30' of '0'" in w for w in twice.warnings
     )
     np.testing.assert_allclose(
         twice.standard_errors_of("hessian"), once.standard_errors_of("hessian") / np.sqrt(2), rtol=1e-6

@@ -1,4 +1,4 @@
-"""The gradient is demonstrations minus expectations, by four routes; information and scores follow from it."""
+"""The gradient is demonstrations minus expectations, by four routes; information and scores follow."""
 
 import equinox as eqx
 import jax

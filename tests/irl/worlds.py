@@ -68,7 +68,7 @@ def demonstrate(mdp, features, weights, clock: dict, seed: int, count: int, step
 def flow(
     mdp: TabularMDP, pi: np.ndarray, begun: np.ndarray, discount: float = 1.0, horizon: int | None = None
 ):
-    """Expected decisions, [S, A] or [T, S, A], when they begin as `begun`, [S] or [T, S]: by a dense solve."""
+    """Expected decisions, [S, A] or [T, S, A], from how many begin where, [S] or [T, S]; by a dense solve."""
     p, live = np.asarray(mdp.transition_matrix()), ~np.asarray(mdp.terminal)
     if horizon is None:
         moves = np.einsum("sa,sat->st", pi * live[:, None], p)

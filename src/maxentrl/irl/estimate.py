@@ -214,12 +214,13 @@ def null_directions(fisher: np.ndarray, scale: np.ndarray) -> np.ndarray:
 def explain_directions(
     directions: np.ndarray, names: tuple[str, ...], features: np.ndarray, allowed: np.ndarray
 ) -> list[str]:
-    """Sentences on the directions [m, K] that are not identified, the plainest first; many are counted, not listed."""
+    """Sentences on the directions [m, K] that are not identified, the plainest first; many are counted."""
     order = np.argsort(np.count_nonzero(directions, axis=1), kind="stable")
     sentences = [explain_direction(directions[i], names, features, allowed) for i in order[:NAMED]]
     if len(order) > NAMED:
         sentences.append(
-            f"{len(order)} directions of the {len(names)} weights are not identified in all; {NAMED} of them are listed."
+            f"{len(order)} directions of the {len(names)} weights are not identified in all; "
+            f"{NAMED} of them are listed."
         )
     return sentences
 
