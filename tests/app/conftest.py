@@ -1,4 +1,4 @@
-"""What the command line computes in tests is tiny, and compiling it is the whole cost: so it is compiled cheaply."""
+"""What these tests compute is tiny, and compiling it is the whole cost: so it is compiled cheaply."""
 
 import jax
 import pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import jax
 import numpy as np
@@ -115,6 +116,7 @@ def test_features_in_an_npz_file_are_checked(tmp_path):
         ({"features": np.zeros((2, 2))}, r"must be numbers \[S, F\]"),
         ({"features": np.zeros((MDP.states, 2)), "names": np.array(["a", "a"])}, "2 different names"),
     ):
-        np.savez(path, **arrays)
+        held: dict[str, Any] = arrays
+        np.savez(path, **held)
         with pytest.raises(InputError, match=sentence):
             problems.read_features(path, MDP)

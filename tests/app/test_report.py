@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from maxentrl import TabularMDP
-from maxentrl.app import pages, plots, recipes, report
+from maxentrl.app import maps, pages, plots, recipes, report
 
 VOID = {"meta", "img", "br"}
 
@@ -26,7 +26,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.fetched += [
-            value for name, value in attrs if name in ("src", "href", "srcset", "data", "action")
+            value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")
         ]
         if tag not in VOID:
             self.open.append(tag)
@@ -123,10 +123,10 @@ def test_pictures_are_well_formed_and_the_same_each_time(mdp):
 
 
 def test_a_map_needs_whole_numbers_and_one_place_for_each_state():
-    assert plots.has_map(grid(3, 2)) and not plots.has_map(grid(3, 2, coordinates=False))
+    assert maps.has_map(grid(3, 2)) and not maps.has_map(grid(3, 2, coordinates=False))
     for places in ([[0, 0], [0, 0]], [[0, 0], [0.5, 0]], [[0, 0], [np.nan, 0]], [[0, 0], [1e9, 1e9]]):
         transition = np.tile(np.eye(2)[:, None], (1, 1, 1))
-        assert not plots.has_map(TabularMDP(transition, np.zeros((2, 1)), coordinates=places))
+        assert not maps.has_map(TabularMDP(transition, np.zeros((2, 1)), coordinates=places))
 
 
 def test_the_other_pictures_are_well_formed():

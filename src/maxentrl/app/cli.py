@@ -1,6 +1,6 @@
 """The command line. Nothing heavy is imported before a command begins, so that --help answers at once.
 
-Exit status: 0 done; 2 bad input, one sentence on stderr; 3 done but not converged, results kept; 130 interrupted.
+Exit status: 0 done; 2 bad input, one sentence on stderr; 3 not converged, results kept; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def plan(
             say=say,
         )
     print(
-        f"start value {done.answer['start_value']:.8g}, proven to within {float(done.solution.error_bound):.2g}"
+        f"start value {done.answer['start_value']:.8g}, proven to within "
+        f"{float(done.solution.error_bound):.2g}"
     )
     print(f"report      {out / 'report.html'}")
     return _status(done.converged)
@@ -176,7 +177,8 @@ def _status(converged: bool) -> int:
     if converged:
         return DONE
     print(
-        "maxentrl: not converged to the tolerance; the results are kept, and the report says how far they go.",
+        "maxentrl: not converged to the tolerance; the results are kept, and the report says how far they "
+        "go.",
         file=sys.stderr,
     )
     return NOT_CONVERGED

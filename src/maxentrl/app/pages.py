@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ POLICY = "π(a|s) = ρ(a|s) exp((Q(s,a) − V(s)) / α)"
 
 MARKS = "A circle marks the start, a star an end that pays, a cross any other end."
 MAPS = (
-    "Left: the value of each state, with the policy as arrows: an arrow points where its action usually leads "
-    "and is longer the more probable the action is; a dot is staying. Right: how many steps the policy is "
-    f"expected to spend in each state under the dynamics as they are. {MARKS}"
+    "Left: the value of each state, with the policy as arrows: an arrow points where its action usually "
+    "leads and is longer the more probable the action is; a dot is staying. Right: how many steps the "
+    f"policy is expected to spend in each state under the dynamics as they are. {MARKS}"
 )
 LISTS = "The states in which the policy is expected to spend most steps, and what they are worth."
 MEETING = (
@@ -40,9 +40,9 @@ MEETING = (
     "It is largest where the two meet."
 )
 SWEEP = (
-    "Left: soft value at the start, and the reward alone that the same policy earns. Dotted: the value in the "
-    "hard limit, temperature 0. Right: how undecided the policy is where it goes. A grey line marks the "
-    "temperature of this plan."
+    "Left: soft value at the start, and the reward alone that the same policy earns. Dotted: the value in "
+    "the hard limit, temperature 0. Right: how undecided the policy is where it goes. A grey line marks "
+    "the temperature of this plan."
 )
 
 
@@ -52,8 +52,10 @@ def page(folder: Path) -> str:
     Raises:
         InputError: if the folder holds no run, or one of a kind that this version does not know.
     """
+    from maxentrl.app import pages_irl, tour
+
     manifest = read_manifest(folder)
-    makers = _makers()
+    makers = {"plan": plan_page, "irl mce": pages_irl.blocks, "quickstart": tour.blocks}
     if manifest.get("kind") not in makers:
         raise InputError(
             f"{folder} is a run of kind {manifest.get('kind')!r}; known are {', '.join(makers)}."
@@ -63,12 +65,6 @@ def page(folder: Path) -> str:
         return document(f"{manifest['problem']['title']} · maxentrl", [*blocks, *repeat(manifest)])
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"the manifest of {folder} is damaged ({type(error).__name__}: {error}).") from error
-
-
-def _makers() -> dict[str, Callable[[dict[str, Any], Path], list[str]]]:
-    from maxentrl.app import tour
-
-    return {"plan": plan_page, "irl mce": mce_page, "quickstart": tour.blocks}
 
 
 def rewrite(folder: str | Path) -> Path:
@@ -94,13 +90,14 @@ def plan_page(manifest: dict[str, Any], folder: Path) -> list[str]:
         paragraph("maxentrl · plan", "kicker"),
         f"<h1>A plan for {text(problem['title'])}</h1>",
         paragraph(
-            f"From the start, the plan is worth <b>{number(answer['start_value'], 9)}</b>{plus_minus(certificate)} "
-            f"units of reward, at temperature {number(asked['temperature'])} {_future(asked)}.",
+            "From the start, the plan is worth "
+            f"<b>{number(answer['start_value'], 9)}</b>{plus_minus(certificate)} units of reward, at "
+            f"temperature {number(asked['temperature'])} {future(asked)}.",
             "answer",
         ),
         warnings(manifest["warnings"]),
         heading("The question"),
-        table(("", ""), _question(asked, problem)),
+        table(("", ""), question(asked, problem)),
         paragraph(
             "The plan weighs reward against staying close to the prior $ρ$ over actions; the temperature $α$ "
             "is the exchange rate. It satisfies"
@@ -118,73 +115,6 @@ def plan_page(manifest: dict[str, Any], folder: Path) -> list[str]:
     ]
 
 
-def mce_page(manifest: dict[str, Any], folder: Path) -> list[str]:
-    """A reward recovered from demonstrations."""
-    asked, answer, problem = manifest["settings"], manifest["answer"], manifest["problem"]
-    count = len(answer["weights"])
-    seen = f"{answer['trajectories']} with {number(answer['decisions'])} decisions"
-    return [
-        paragraph("maxentrl · inverse reinforcement learning", "kicker"),
-        f"<h1>The reward behind {answer['trajectories']} demonstrations in {text(problem['title'])}</h1>",
-        paragraph(
-            f"{count} {'weight' if count == 1 else 'weights'} recovered by maximum causal entropy, for a "
-            f"demonstrator at temperature {number(asked['temperature'])} {_future(asked)}.",
-            "answer",
-        ),
-        warnings(manifest["warnings"]),
-        heading("The question"),
-        table(("", ""), [*_question(asked, problem), ("demonstrations", seen)]),
-        *estimate_words(),
-        heading("The answer"),
-        *estimate_blocks(answer, folder),
-    ]
-
-
-def estimate_words() -> list[str]:
-    """What the estimator does, in words and formulas."""
-    return [
-        paragraph(
-            "The demonstrator is taken to be a soft planner whose reward is linear in known features, "
-            "$r(s,a) = Σ_k w_k f_k(s,a)$. The weights are those under which the recorded decisions are most "
-            "probable:"
-        ),
-        formula(
-            "maximise over w:  Σ_t log π_w(a_t | s_t)",
-            "slope, on average:  ( features demonstrated − features expected of the plan ) / α",
-        ),
-        paragraph(
-            "Standard errors come from the curvature of this likelihood at its maximum. They describe how the "
-            "estimate would vary over repeated samples of demonstrations, if the demonstrator does plan in this "
-            "way, at this temperature. Only the ratio of reward to temperature can be known: at twice the "
-            "temperature every weight is twice as large."
-        ),
-    ]
-
-
-def estimate_blocks(answer: Mapping[str, Any], folder: Path) -> list[str]:
-    """Table and picture of recovered weights."""
-    rows, known = answer["weights"], "true" in answer["weights"][0]
-    header = ["feature", "weight", "standard error", "95 % interval", "t-value", *(["true"] if known else [])]
-    lines = [
-        [row["feature"], row["weight"], row["standard_error"], _interval(row), row["t_value"]]
-        + ([row["true"]] if known else [])
-        for row in rows
-    ]
-    caption = (
-        "Recovered weights with 95 % intervals (1.96 standard errors to either side), in units of reward."
-    )
-    caption += " Diamonds: the true weights." if known else ""
-    return [
-        table(header, [[row[0], *(_short(cell) for cell in row[1:])] for row in lines]),
-        paragraph(
-            f"Log-likelihood of the {number(answer['decisions'])} decisions: {number(answer['log_likelihood'])} "
-            f"nats; choosing uniformly would give {number(answer['log_likelihood_uniform'])}. "
-            f"{text(_sentence(answer['verdict']))}"
-        ),
-        figure(picture(folder, "weights"), "Recovered weights with their intervals.", caption, narrow=True),
-    ]
-
-
 def certificate_words(certificate: Mapping[str, Any], horizon: int | None) -> str:
     """The proof that goes with a plan, in words."""
     if horizon is not None:
@@ -195,13 +125,13 @@ def certificate_words(certificate: Mapping[str, Any], horizon: int | None) -> st
     bound, sweeps = number(certificate["error_bound"], 2), certificate["sweeps"]
     if certificate["converged"]:
         return (
-            f"How sure is that? No value is further than {bound} units of reward from the exact solution. This "
-            "is proven, from what one more backup would still change, and needs no trust in the solver; it "
-            f"took {sweeps} sweeps."
+            f"How sure is that? No value is further than {bound} units of reward from the exact solution. "
+            "This is proven, from what one more backup would still change, and needs no trust in the "
+            f"solver; it took {sweeps} sweeps."
         )
     return (
-        f"The search stopped after {sweeps} sweeps before it reached its tolerance. The values are proven to lie "
-        f"within {bound} units of reward of the exact solution, and no closer."
+        f"The search stopped after {sweeps} sweeps before it reached its tolerance. The values are proven "
+        f"to lie within {bound} units of reward of the exact solution, and no closer."
     )
 
 
@@ -221,8 +151,9 @@ def repeat(manifest: Mapping[str, Any]) -> list[str]:
         code(manifest["command"]),
         paragraph(
             "On the same machine with the same versions every file comes out the same, byte for byte, but "
-            "<code>timing.json</code>, which alone holds dates and durations. The numbers of this page are in "
-            "<code>manifest.json</code>, <code>metrics.csv</code> and <code>arrays.safetensors</code> beside it.",
+            "<code>timing.json</code>, which alone holds dates and durations. The numbers of this page are "
+            "in <code>manifest.json</code>, <code>metrics.csv</code> and <code>arrays.safetensors</code> "
+            "beside it.",
             "small",
         ),
         paragraph(text(versions), "small"),
@@ -233,7 +164,8 @@ def repeat(manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _question(asked: Mapping[str, Any], problem: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def question(asked: Mapping[str, Any], problem: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """What was asked, as rows of a table."""
     prior = {
         None: "the problem's own",
         "uniform": "uniform over the allowed actions",
@@ -244,7 +176,7 @@ def _question(asked: Mapping[str, Any], problem: Mapping[str, Any]) -> list[tupl
         ("problem", f"{problem['title']} ({problem['source']})"),
         ("size", f"{problem['states']} states ({ends}), {problem['actions']} actions"),
         ("temperature α", f"{asked['temperature']} units of reward"),
-        ("future", _future(asked).replace("<sup>", "^").replace("</sup>", "")),
+        ("future", future(asked).replace("<sup>", "^").replace("</sup>", "")),
     ]
     if "dynamics" in asked:
         own = asked["state_temperature"]
@@ -253,7 +185,8 @@ def _question(asked: Mapping[str, Any], problem: Mapping[str, Any]) -> list[tupl
     return rows
 
 
-def _future(asked: Mapping[str, Any]) -> str:
+def future(asked: Mapping[str, Any]) -> str:
+    """Horizon or discount, in words."""
     discount = asked["discount"]
     if asked["horizon"] is not None:
         tail = "" if discount is None or discount == 1 else f", discount {number(discount)}"
@@ -264,20 +197,20 @@ def _future(asked: Mapping[str, Any]) -> str:
 def _dynamics_words(asked: Mapping[str, Any]) -> str:
     if asked["state_temperature"] is not None:
         return (
-            "The step over next states has a temperature of its own, "
-            f"$α_s$ = {number(asked['state_temperature'])}: at ∞ it is the expectation (control), at $α$ exact "
+            "The step over next states has a temperature of its own, $α_s$ = "
+            f"{number(asked['state_temperature'])}: at ∞ it is the expectation (control), at $α$ exact "
             "inference, below that wishful thinking."
         )
     if asked["dynamics"] == "posterior":
         return (
-            "This is exact inference ($α_s = α$): it asks which trajectories are likely given that all went well, "
-            "and so it imagines luck that it does not have. Rewards are those of state and action; one that is "
-            "paid on arrival has been averaged over next states. The table shows what is left of the value in the "
-            "world as it is."
+            "This is exact inference ($α_s = α$): it asks which trajectories are likely given that all "
+            "went well, and so it imagines luck that it does not have. Rewards are those of state and "
+            "action; one that is paid on arrival has been averaged over next states. The table shows what "
+            "is left of the value in the world as it is."
         )
     return (
-        "The dynamics are taken as given: the expectation over next states. This is maximum-entropy control, and "
-        "it imagines no luck."
+        "The dynamics are taken as given: the expectation over next states. This is maximum-entropy "
+        "control, and it imagines no luck."
     )
 
 
@@ -314,8 +247,8 @@ def _messages(answer: Mapping[str, Any], folder: Path) -> list[str]:
             ],
         ),
         paragraph(
-            f"The gap of {number(evidence - best, 4)} nats cannot be closed by any policy: it is the luck that exact "
-            "inference takes for granted."
+            f"The gap of {number(evidence - best, 4)} nats cannot be closed by any policy: it is the luck "
+            "that exact inference takes for granted."
         ),
         figure(svg, "Forward message, backward message and their product.", MEETING),
     ]
@@ -338,17 +271,3 @@ def picture(folder: Path, name: str) -> bytes | None:
     """A picture of the run, or None where it has none of this name."""
     path = folder / "pictures" / f"{name}.svg"
     return path.read_bytes() if path.is_file() else None
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    weight, half = float(row["weight"]), 1.96 * float(row["standard_error"])
-    return f"{weight - half:.3f} to {weight + half:.3f}".replace("-", "−")
-
-
-def _short(value: Any) -> Any:
-    """Four figures of a number that may be spelled as a word, such as "nan"."""
-    return value if isinstance(value, str) and " " in value else float(f"{float(value):.4g}")
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:].rstrip(".") + "."

@@ -49,8 +49,8 @@ def open_problem(name: str | Path | TabularMDP) -> Source:
     """A problem by name: one of our own, a file (.npz, .csv), a Gymnasium id; or an MDP as it is.
 
     Raises:
-        InputError: if the file is missing or malformed, Gymnasium does not know the id, or the environment has no
-            transition table.
+        InputError: if the file is missing or malformed, Gymnasium does not know the id, or the environment
+            has no transition table.
     """
     if isinstance(name, TabularMDP):
         return Source(name, "a problem given as arrays", "arrays", _hash(name))
@@ -72,13 +72,13 @@ def open_problem(name: str | Path | TabularMDP) -> Source:
 def read_features(path: str | Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]:
     """Feature names, and features [S, A, F], from a table.
 
-    CSV: a header `state, name, name, ...` gives features of states; `state, action, name, ...` of pairs. States and
-    actions by name or number. Terminal states and forbidden actions may be left out; what is left out there counts 0.
+    CSV: a header `state, name, name, ...` gives features of states; `state, action, name, ...` of pairs.
+    States and actions by name or number. Terminal states and forbidden actions may be left out, and count 0.
     npz: `features` [S, F] or [S, A, F], and optionally `names` [F].
 
     Raises:
-        InputError: for a file that is missing or malformed, a state or action the problem does not have, a row that
-            occurs twice or is missing, a number that is not finite.
+        InputError: for a file that is missing or malformed, a state or action the problem does not have, a
+            row that occurs twice or is missing, a number that is not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -106,8 +106,8 @@ def _from_npz(path: Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]
     table = arrays["features"]
     if table.dtype.kind not in "fiub" or table.shape[:-1] not in ((mdp.states,), (mdp.states, mdp.actions)):
         raise InputError(
-            f"features in {path} must be numbers [S, F] or [S, A, F] with S = {mdp.states} and A = {mdp.actions}; "
-            f"got {table.dtype} {table.shape}."
+            f"features in {path} must be numbers [S, F] or [S, A, F] with S = {mdp.states} and A = "
+            f"{mdp.actions}; got {table.dtype} {table.shape}."
         )
     table = table.astype(float)
     table = np.repeat(table[:, None], mdp.actions, axis=1) if table.ndim == 2 else table

@@ -1,4 +1,4 @@
-"""The first minute: plan, see the optimism of exact inference and its cure, recover a reward, read the report."""
+"""The first minute: a plan, the optimism of exact inference and its cure, a reward recovered, a report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from maxentrl import envs
 from maxentrl.app import pages, plots, recipes
 from maxentrl.app.problems import open_problem
 from maxentrl.app.record import Run, recording
+from maxentrl.core.types import Dynamics
 from maxentrl.infer.policy import evidence_bound, occupancy
 from maxentrl.infer.posterior import posterior
 from maxentrl.infer.solution import Solution, solve
@@ -28,6 +29,9 @@ DEMONSTRATIONS, STEPS, SEED = 200, 100, 0
 SWEEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 FIELD = "\n".join(["." * 17] * 4 + ["..SS.........G..."] + ["." * 17] * 4)
 FIELD_HORIZON = 16
+
+
+KINDS: tuple[tuple[str, Dynamics], ...] = (("exact", "posterior"), ("control", "given"))
 
 
 class Shown(NamedTuple):
@@ -80,7 +84,7 @@ def show_optimism(run: Run, mdp: TabularMDP) -> dict[str, Any]:
     horizon = MOVES + 1
     settings = {"temperature": TEMPERATURE, "horizon": horizon}
     found: dict[str, Any] = {"moves": MOVES}
-    for name, dynamics in (("exact", "posterior"), ("control", "given")):
+    for name, dynamics in KINDS:
         answer = posterior(paid, dynamics=dynamics, **settings)
         visits = np.asarray(occupancy(paid, answer.log_policy, horizon=horizon))
         found[name] = {
@@ -98,13 +102,13 @@ def show_optimism(run: Run, mdp: TabularMDP) -> dict[str, Any]:
 
 
 def show_lottery(run: Run) -> dict[str, float]:
-    """Probability of buying a ticket that wins 4 with probability 0.05 and loses 4 otherwise, at temperature 1."""
+    """Probability of buying a ticket that wins 4 with probability 0.05, else loses 4, at temperature 1."""
     ticket = envs.lottery()
     risky = {
         dynamics: float(
             np.exp(solve(ticket, temperature=1.0, horizon=2, dynamics=dynamics).log_policy[0, 0, 1])
         )
-        for dynamics in ("posterior", "given")
+        for _, dynamics in KINDS
     }
     run.pictures["lottery"] = plots.lottery(risky["posterior"], risky["given"])
     return {"optimistic": risky["posterior"], "variational": risky["given"]}
@@ -132,10 +136,10 @@ def show_recovery(run: Run, mdp: TabularMDP, solution: Solution) -> dict[str, An
 
 
 def pay_on_arrival(mdp: TabularMDP) -> tuple[TabularMDP, int]:
-    """The same lake, in which the goal pays when it is collected, one step after it is reached; and the goal's number.
+    """The same lake, in which the goal pays when it is collected, a step after it is reached; and the goal.
 
-    The table pays for an action the probability that it reaches the goal. Under control that is the same thing.
-    Under exact inference it is not: luck then would be paid without the goal ever being reached.
+    The table pays an action the probability that it reaches the goal. Under control that is the same thing;
+    under exact inference it is not: luck would be paid without the goal ever being reached.
     """
     reach, reward = np.asarray(mdp.transition_matrix()), np.asarray(mdp.reward)
     paying = [
@@ -167,14 +171,18 @@ def summary(answer: dict[str, Any], solution: Solution, folder: Path, seconds: f
             "",
             f"  {PROBLEM}, from Gymnasium's own transition table",
             "",
-            f"  plan       worth {answer['plan']['start_value']:.6f} from the start, proven to within {bound:.1g}",
-            f"             (temperature {TEMPERATURE:g}, discount {DISCOUNT:g}; reward alone {answer['plan']['expected_reward']:.4f})",
-            f"  optimism   exact inference believes it reaches the goal with probability {exact['believes']:.3f};",
+            f"  plan       worth {answer['plan']['start_value']:.6f} from the start, proven to within "
+            f"{bound:.1g}",
+            f"             (temperature {TEMPERATURE:g}, discount {DISCOUNT:g}; reward alone "
+            f"{answer['plan']['expected_reward']:.4f})",
+            "  optimism   exact inference believes it reaches the goal with probability "
+            f"{exact['believes']:.3f};",
             f"             in the world as it is, its policy gets there with {exact['gets']:.3f}",
             f"  its cure   control believes {control['believes']:.3f} and gets {control['gets']:.3f}",
-            f"  lottery    a bad bet is taken with probability {lottery['optimistic']:.3f} by exact inference, "
-            f"{lottery['variational']:.3f} by control",
-            f"  reward     recovered from {answer['irl']['trajectories']} demonstrations, with 95 % intervals:",
+            f"  lottery    a bad bet is taken with probability {lottery['optimistic']:.3f} by exact "
+            f"inference, {lottery['variational']:.3f} by control",
+            f"  reward     recovered from {answer['irl']['trajectories']} demonstrations, with 95 % "
+            "intervals:",
             *(f"             {line}" for line in weights),
             "",
             f"  report     {folder / 'report.html'}   ({seconds:.0f} s)",

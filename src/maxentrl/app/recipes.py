@@ -1,4 +1,4 @@
-"""Whole jobs as functions: from a problem to a run folder with its report. The command line and notebooks call these."""
+"""Whole jobs as functions, from a problem to a run folder: what the command line and notebooks call."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ from maxentrl.infer.solution import Solution, solve
 from maxentrl.irl import Estimate, mce
 from maxentrl.models.tabular import TabularMDP
 
-
 Say = Callable[[str], object]
 """Receives one line about what is being done."""
 
 
 class Planned(NamedTuple):
-    """folder: the run; answer: its numbers by name; solution: the plan; converged: whether the tolerance was reached."""
+    """folder: the run; answer: its numbers; solution: the plan; converged: within the tolerance or not."""
 
     folder: Path
     answer: dict[str, Any]
@@ -40,7 +39,7 @@ class Planned(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """folder: the run; estimate: the weights and what is known about them; converged: whether the optimum was reached."""
+    """folder: the run; estimate: the weights and how sure they are; converged: to the optimum or not."""
 
     folder: Path
     estimate: Estimate
@@ -120,7 +119,7 @@ def irl_mce(
     horizon: int | None = None,
     say: Say = lambda line: None,
 ) -> Recovered:
-    """Recover a reward, linear in features, from demonstrations by maximum causal entropy; write a run folder.
+    """Recover a reward, linear in features, by maximum causal entropy, and write a run folder.
 
     Args:
         problem: as for `plan`; its own reward is not used.
@@ -187,7 +186,7 @@ def record_plan(run: Run, solution: Solution) -> dict[str, Any]:
 def record_messages(
     run: Run, mdp: TabularMDP, temperature: float, horizon: int, discount: float
 ) -> dict[str, Any]:
-    """Messages, marginals and their picture half-way; returns the evidence and what each policy explains of it."""
+    """Messages, marginals, their picture half-way; returns the evidence and what policies explain of it."""
     exact = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount)
     control = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount, dynamics="given")
     own = evidence_bound(mdp, exact.log_policy, temperature=temperature, horizon=horizon, discount=discount)
@@ -234,10 +233,10 @@ def record_estimate(run: Run, estimate: Estimate, truth=None) -> dict[str, Any]:
 
 
 def measures(solution: Solution) -> tuple[dict[str, Any], np.ndarray]:
-    """The numbers of a plan, and the expected visits of each state [S] when it is carried out in the world as it is.
+    """The numbers of a plan, and the expected visits of each state [S] under the dynamics as they are.
 
-    expected_reward and divergence (the KL cost, nats) are those of the policy under the given dynamics, summed over
-    the discounted visits; `given_value = expected_reward - temperature * divergence` is what the plan is really worth.
+    expected_reward and divergence (the KL cost, nats) are those of the policy under the given dynamics,
+    summed over discounted visits; given_value = expected_reward - temperature * divergence is its real worth.
     """
     mdp, temperature = solution.mdp, float(solution.temperatures.action)
     log_policy = np.asarray(solution.log_policy)
@@ -246,8 +245,8 @@ def measures(solution: Solution) -> tuple[dict[str, Any], np.ndarray]:
         visits = np.asarray(occupancy(mdp, log_policy, discount=solution.discount, horizon=solution.horizon))
     except RuntimeError:
         warnings.warn(
-            "The visits of this policy do not add up to a finite number under the given dynamics, so its expected "
-            "reward is not reported.",
+            "The visits of this policy do not add up to a finite number under the given dynamics, so its "
+            "expected reward is not reported.",
             stacklevel=2,
         )
         return answer | {"policy_entropy": math.nan, "expected_reward": math.nan}, np.zeros(mdp.states)
@@ -262,7 +261,7 @@ def measures(solution: Solution) -> tuple[dict[str, Any], np.ndarray]:
 
 
 def _surprise(visits: np.ndarray, log_ratio: np.ndarray) -> float:
-    """sum visits * log_ratio, where there are visits; in NumPy, because outside a float64 scope JAX would narrow it."""
+    """sum visits * log_ratio where there are visits; in NumPy, as JAX would narrow it to float32 here."""
     return float(np.sum(visits * np.where(visits > 0, log_ratio, 0.0)))
 
 

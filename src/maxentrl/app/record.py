@@ -7,8 +7,8 @@
     report.html
     timing.json      when it ran and how long it took: the one file that differs between two identical runs
 
-The folder is written under another name beside its place and renamed when it is complete. A run that fails or is
-interrupted leaves nothing behind, and an earlier run in the same place stays as it was.
+The folder is written under another name beside its place and renamed when it is complete. A run that fails or
+is interrupted leaves nothing behind, and an earlier run in the same place stays as it was.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def recording(
     """Record one run into the folder `out`, whole or not at all.
 
     Args:
-        out: where the folder goes: a new name, an empty folder, or an earlier run, which is replaced on success.
+        out: its place: a new name, an empty folder, or an earlier run, which is replaced on success.
         kind: the command that it belongs to, such as "irl mce"; it chooses the page.
         settings: every option, by name; None where it was not given.
         page: makes the text of report.html from the folder's path.
@@ -210,10 +210,10 @@ class _Clock:
         self.active = True
         jax.monitoring.register_event_duration_secs_listener(self._listen)
 
-    def _listen(self, event: str, seconds: float, **_: Any) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: Any) -> None:
         # A listener cannot be taken out again through JAX's public interface, so it is silenced instead.
         if self.active and event.startswith("/jax/core/compile/"):
-            self.compiling += seconds
+            self.compiling += duration_secs
 
     def stop(self) -> dict[str, Any]:
         self.active = False
@@ -236,7 +236,8 @@ def _begin(out: Path) -> Path:
                 read_manifest(out)
             except InputError as error:
                 raise InputError(
-                    f"the output folder {out} is not empty and not a run of maxentrl; give a new or empty folder."
+                    f"the output folder {out} is not empty and not a run of maxentrl; give a new or empty "
+                    "folder."
                 ) from error
         ancestor = out.absolute().parent
         while not ancestor.exists():
@@ -249,13 +250,13 @@ def _begin(out: Path) -> Path:
 
 
 def _write(folder: Path, run: Run) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     (folder / "pictures").mkdir()
     for name, document in sorted(run.pictures.items()):
         (folder / "pictures" / f"{name}.svg").write_bytes(document)
     arrays = {name: np.ascontiguousarray(array) for name, array in run.arrays.items()}
-    save_file(arrays, folder / "arrays.safetensors")
+    (folder / "arrays.safetensors").write_bytes(save(arrays))
     rows = [plain(row) for row in run.rows]
     lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     (folder / "metrics.jsonl").write_text(lines, encoding="utf-8")

@@ -1,7 +1,7 @@
 """One self-contained HTML page: the words and pictures come from `pages`, the form from here.
 
-The page asks for nothing from outside: the style is inside it, and pictures are data. It is light on purpose, also
-where the reader's screen is dark, because the pictures are drawn on white.
+The page asks for nothing from outside: the style is inside it, and pictures are data. It is light on purpose,
+also where the reader's screen is dark, because the pictures are drawn on white.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ p { margin: .7rem 0; max-width: 44rem; }
 sub, sup { line-height: 0; }
 table { border-collapse: collapse; margin: 1rem 0 1.4rem; font-size: .95rem; line-height: 1.45;
   font-variant-numeric: tabular-nums lining-nums; }
-th, td { text-align: left; vertical-align: top; padding: .38rem 1.4rem .38rem 0; border-bottom: 1px solid #e4dfd4; }
+th, td { text-align: left; vertical-align: top; padding: .38rem 1.4rem .38rem 0;
+  border-bottom: 1px solid #e4dfd4; }
 thead th { border-bottom: 1.5px solid #888; font-weight: 600; }
 tbody th { font-weight: 400; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 tbody td.number { font-weight: 600; }
 figure { margin: 1.6rem 0 2rem; }
-figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid #ebe6dc; padding: .7rem; }
+figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid #ebe6dc;
+  padding: .7rem; }
 figure.narrow img { max-width: 41rem; }
 figcaption { color: #555; font-size: .93rem; line-height: 1.5; margin-top: .6rem; max-width: 44rem; }
 .warning { border-left: 4px solid #D55E00; background: #fdf1e8; padding: .6rem 1rem; }
 pre { background: #f1eee6; padding: .8rem 1rem; overflow-x: auto; font-size: .88rem; line-height: 1.5; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .88em; }
-pre code { font-size: 1em; }
+pre code { font-size: 1em; white-space: pre-wrap; }
 .small { color: #555; font-size: .9rem; }
 @media print { body { padding: 0; } figure, table { break-inside: avoid; } }
 """.strip()
@@ -68,7 +70,7 @@ def heading(words: str) -> str:
 
 
 def paragraph(markup: str, kind: str = "") -> str:
-    """A paragraph of markup with formulas between $ signs; pass what comes from outside through `text` first."""
+    """A paragraph of markup, with formulas between $ signs; words from outside go through `text` first."""
     markup = re.sub(r"\$(.+?)\$", lambda found: math(found[1]), markup)
     return f'<p class="{kind}">{markup}</p>' if kind else f"<p>{markup}</p>"
 
