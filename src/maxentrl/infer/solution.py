@@ -26,8 +26,16 @@ from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
 from maxentrl.infer.first_exit import explain_divergence, require_exit
 from maxentrl.infer.posterior import check_reward_length
-from maxentrl.infer.stationary import Problem, fixed_point
+from maxentrl.infer.shared_successors import SharedSuccessors, shared_successors
+from maxentrl.infer.stationary import FixedPoint, Problem, fixed_point, takes_iteration
 from maxentrl.models.tabular import TabularMDP
+
+
+EXACT = 256
+"""States up to which the linear systems of Newton's method are factorised at no cost worth saving."""
+
+ITERATIONS = 1_000
+"""Backups of modified policy iteration after which Newton's method is tried instead."""
 
 
 class Solution(eqx.Module):
@@ -146,15 +154,34 @@ def solve(
         v = _backward(bare, temperatures, discount_array, horizon)
         answer = (v, jnp.zeros((), mdp.dtype), jnp.asarray(horizon), jnp.asarray(True))
     else:
-        first_exit = is_concrete(discount) and float(discount) == 1.0
-        if first_exit and is_concrete(mdp):
-            require_exit(mdp)
-        problem = Problem(bare, temperatures, discount_array)
-        answer = _stationary(problem, tolerance, max_sweeps)
-        if is_concrete(answer, discount) and not bool(jnp.isfinite(answer.error_bound)):
-            explain_divergence(mdp, temperatures, float(discount))
-        _warn_unconverged(answer, tolerance)
+        answer = _solve_stationary(mdp, Problem(bare, temperatures, discount_array), discount, tolerance, max_sweeps)
     return Solution(mdp, temperatures, discount, horizon, *answer)
+
+
+def _solve_stationary(mdp: TabularMDP, problem: Problem, discount: Scalar, tolerance: float, max_sweeps: int) -> FixedPoint:
+    """Choose the solver, and refuse or warn where numbers can be looked at."""
+    seen = is_concrete(discount)
+    if seen and float(discount) == 1.0 and is_concrete(mdp):
+        require_exit(mdp)
+    iterate = (
+        seen and float(discount) < 1.0 and mdp.states > EXACT and takes_iteration(problem.mdp, problem.temperatures)
+    )
+    shared = None
+    if iterate and is_concrete(mdp) and mdp.transition.local and temperature_kind(problem.temperatures.action) != "max":
+        shared = shared_successors(mdp.transition.successor)
+    limits = jnp.asarray(tolerance, float), jnp.asarray(max_sweeps)
+    few = jnp.minimum(limits[1], ITERATIONS)
+    answer = _stationary(problem, limits[0], few, shared) if iterate else _newton(problem, *limits)
+    if not is_concrete(answer, discount):
+        return answer
+    if iterate and not bool(answer.converged) and int(answer.sweeps) < max_sweeps:
+        second = _newton(problem, *limits)
+        if float(second.error_bound) < float(answer.error_bound):
+            answer = second
+    if not bool(jnp.isfinite(answer.error_bound)):
+        explain_divergence(mdp, problem.temperatures, float(discount))
+    _warn_unconverged(answer, tolerance)
+    return answer
 
 
 @eqx.filter_jit
@@ -163,8 +190,13 @@ def _backward(mdp: TabularMDP, temperatures: Temperatures, discount, horizon: in
 
 
 @eqx.filter_jit
-def _stationary(problem: Problem, tolerance: float, max_sweeps: int):
-    return fixed_point(problem, tolerance=tolerance, max_sweeps=max_sweeps)
+def _stationary(problem: Problem, tolerance, max_sweeps, shared: SharedSuccessors | None):
+    return fixed_point(problem, tolerance=tolerance, max_sweeps=max_sweeps, discounted=True, shared=shared)
+
+
+@eqx.filter_jit
+def _newton(problem: Problem, tolerance, max_sweeps):
+    return fixed_point(problem, tolerance=tolerance, max_sweeps=max_sweeps, discounted=False)
 
 
 def _number(temperature: Scalar, dtype) -> Scalar:

@@ -23,7 +23,9 @@ from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Scalar, Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.infer.linear import resolvent, solve_chain
-from maxentrl.models.tabular import TabularMDP
+from maxentrl.infer.modified_policy_iteration import modified_policy_iteration
+from maxentrl.infer.shared_successors import SharedSuccessors
+from maxentrl.models.tabular import Sparse, TabularMDP
 
 
 PLAIN = 4
@@ -57,11 +59,62 @@ class Problem(NamedTuple):
     discount: Scalar
 
 
-def fixed_point(problem: Problem, *, tolerance: float, max_sweeps: int) -> FixedPoint:
-    """V* of a stationary problem with its certificate; gradients by the implicit function theorem, to any order."""
+def fixed_point(
+    problem: Problem,
+    *,
+    tolerance: float,
+    max_sweeps: int,
+    discounted: bool,
+    shared: SharedSuccessors | None = None,
+) -> FixedPoint:
+    """V* of a stationary problem with its certificate; gradients by the implicit function theorem, to any order.
+
+    `discounted` says that the discount is known to be below 1. Successor lists under given dynamics then go to
+    `modified_policy_iteration`, anything else to Newton's method.
+    """
     held = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, problem)
-    answer = _newton(held, tolerance, max_sweeps)
+    if discounted and takes_iteration(held.mdp, held.temperatures):
+        answer = _iterate(held, tolerance, max_sweeps, shared)
+    else:
+        answer = _newton(held, tolerance, max_sweeps)
     return answer._replace(v=implicit(problem, answer.v))
+
+
+def takes_iteration(mdp: TabularMDP, temperatures: Temperatures) -> bool:
+    """Whether `modified_policy_iteration` knows this kind of problem: successor lists, given dynamics."""
+    return isinstance(mdp.transition, Sparse) and temperature_kind(temperatures.state) == "mean"
+
+
+def _iterate(problem: Problem, tolerance: float, max_sweeps: int, shared: SharedSuccessors | None) -> FixedPoint:
+    """Modified policy iteration, in float64 whatever the format of the problem."""
+    mdp, temperatures, discount = problem
+    kind = temperature_kind(temperatures.action)
+    alpha = 1.0 if kind != "soft" else temperatures.action
+    arrays = mdp.transition.probability, mdp.reward, mdp.log_prior, discount, alpha
+    probability, reward, log_prior, discount, alpha = (jnp.asarray(x, float) for x in arrays)
+
+    def solve_one(probability, reward, log_prior, terminal, discount, alpha, tolerance):
+        return modified_policy_iteration(
+            mdp.transition.successor,
+            probability,
+            reward,
+            log_prior,
+            terminal,
+            discount,
+            alpha,
+            kind=kind,
+            shared=shared,
+            tolerance=tolerance,
+            max_sweeps=max_sweeps,
+        )
+
+    # Each problem of a batch takes its own number of sweeps, so on a CPU one after the other is fastest.
+    run = jax.custom_batching.sequential_vmap(solve_one)
+    tolerance = jnp.asarray(tolerance, float)
+    found = run(probability, reward, log_prior, jnp.asarray(mdp.terminal), discount, alpha, tolerance)
+    v = found.v.astype(mdp.dtype)
+    bound = found.error_bound + jnp.max(jnp.abs(v.astype(float) - found.v))
+    return FixedPoint(v, bound.astype(mdp.dtype), found.sweeps, bound <= tolerance)
 
 
 @eqx.filter_custom_jvp
