@@ -53,8 +53,8 @@ def estimate_words(kind: str) -> list[str]:
         ),
         paragraph(
             f"{ERRORS[kind]} They describe how the estimate would vary over repeated samples of "
-            "demonstrations. Only the ratio of reward to temperature can be known: at twice the temperature every weight is "
-            "twice as large."
+            "demonstrations. Only the ratio of reward to temperature can be known: at twice the temperature "
+            "every weight is twice as large."
         ),
     ]
 
