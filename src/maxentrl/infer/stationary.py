@@ -62,8 +62,8 @@ class Problem(NamedTuple):
 def fixed_point(
     problem: Problem,
     *,
-    tolerance: float,
-    max_sweeps: int,
+    tolerance: float | jax.Array,
+    max_sweeps: int | jax.Array,
     discounted: bool,
     shared: SharedSuccessors | None = None,
 ) -> FixedPoint:
@@ -85,7 +85,12 @@ def takes_iteration(mdp: TabularMDP, temperatures: Temperatures) -> bool:
     return isinstance(mdp.transition, Sparse) and temperature_kind(temperatures.state) == "mean"
 
 
-def _iterate(problem: Problem, tolerance: float, max_sweeps: int, shared: SharedSuccessors | None) -> FixedPoint:
+def _iterate(
+    problem: Problem,
+    tolerance: float | jax.Array,
+    max_sweeps: int | jax.Array,
+    shared: SharedSuccessors | None,
+) -> FixedPoint:
     """Modified policy iteration, in float64 whatever the format of the problem."""
     mdp, temperatures, discount = problem
     kind = temperature_kind(temperatures.action)
@@ -141,7 +146,7 @@ def _(primals, tangents):
     return v, resolvent(m, pushed)
 
 
-def _newton(problem: Problem, tolerance: float, max_sweeps: int) -> FixedPoint:
+def _newton(problem: Problem, tolerance: float | jax.Array, max_sweeps: int | jax.Array) -> FixedPoint:
     """Newton's method; a step that does not help is replaced by plain backups. Runs down to rounding."""
     mdp, temperatures, discount = problem
 
@@ -166,7 +171,9 @@ def _newton(problem: Problem, tolerance: float, max_sweeps: int) -> FixedPoint:
         return (residual > _rounding(problem, v)) & (sweeps < max_sweeps) & (stalls < STALLS)
 
     start = _prior_value(problem)
-    v, _, sweeps, _ = jax.lax.while_loop(unfinished, step, (start, gap(start), jnp.asarray(1), jnp.asarray(0)))
+    v, _, sweeps, _ = jax.lax.while_loop(
+        unfinished, step, (start, gap(start), jnp.asarray(1), jnp.asarray(0))
+    )
     v, bound = certify(problem, v)
     return FixedPoint(v, bound, sweeps, bound <= tolerance)
 
@@ -265,7 +272,9 @@ def _prior_value(problem: Problem):
     mdp, _, discount = problem
     average = Temperatures(jnp.inf, jnp.inf)
     zero = jnp.zeros(mdp.states, mdp.dtype)
-    normalised = mdp.with_prior(jax.nn.log_softmax(jnp.where(mdp.terminal[:, None], 0.0, mdp.log_prior), axis=1))
+    normalised = mdp.with_prior(
+        jax.nn.log_softmax(jnp.where(mdp.terminal[:, None], 0.0, mdp.log_prior), axis=1)
+    )
     gain = one.backup(normalised, zero, average, discount)[1]
     value = solve_chain(one.chain(normalised, zero, average, discount), gain)
     return jnp.where(jnp.all(jnp.isfinite(value)), value, zero)
