@@ -29,7 +29,7 @@ def backward(mdp: TabularMDP, temperatures: Temperatures, horizon: int, discount
     last = jnp.where(mdp.terminal, 0.0, last)
 
     def step(v_next, reward):
-        _, v = one.backup(mdp, v_next, temperatures, discount, reward)
+        v = one.value_backup(mdp, v_next, temperatures, discount, reward)
         return v, v
 
     _, messages = jax.lax.scan(step, last, rewards_in_time(mdp), length=horizon, reverse=True)

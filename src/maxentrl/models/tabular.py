@@ -24,6 +24,10 @@ SUM_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 """How far a row of probabilities may miss 1 before it is refused; nearer rows are rescaled to sum to 1 exactly."""
 
 
+CACHE_LINE = 8
+"""Numbers of the working precision that a processor fetches together."""
+
+
 class Dense(eqx.Module):
     """Transition probabilities as a full table, `probability[s, a, s_next]`, shape [S, A, S]."""
 
@@ -40,10 +44,13 @@ class Sparse(eqx.Module):
 
     successor: int32 [A, K, S]; the k-th state that can follow action a in state s. Padding points anywhere.
     probability: [A, K, S]; its probability; 0 for padding.
+    local: whether neighbouring states mostly have neighbouring successors. It decides nothing but how arrays are
+        walked through (see infer/sweep.py); found out by `is_local` when a `TabularMDP` is made.
     """
 
     successor: Integer[Array, "A K S"]
     probability: Float[Array, "A K S"]
+    local: bool = eqx.field(static=True, default=False)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -52,6 +59,13 @@ class Sparse(eqx.Module):
 
 
 Transition = Dense | Sparse
+
+
+def is_local(successor: np.ndarray) -> bool:
+    """Whether the successors [A, K, S] of states s and s + 1 are mostly within a cache line of each other."""
+    stride = max(1, successor.shape[2] // 10_000)
+    step = successor[:, :, 1::stride].astype(np.int64) - successor[:, :, :-1:stride]
+    return step.size > 0 and bool(np.mean(np.abs(step) <= CACHE_LINE) >= 0.5)
 
 
 class TabularMDP(eqx.Module):
@@ -311,6 +325,7 @@ def _check_transition(transition: Transition, live: np.ndarray, dtype: str) -> T
                 s, a, s_next = np.argwhere(wrong)[0]
                 raise InputError(_bad_probability(s, a, p[s, a, s_next]))
             total = p.sum(2)
+    local = isinstance(transition, Sparse) and is_local(transition.successor)
     off = live & ~(np.abs(total - 1) <= SUM_TOLERANCE[dtype])
     if off.any():
         s, a = np.argwhere(off)[0]
@@ -320,11 +335,11 @@ def _check_transition(transition: Transition, live: np.ndarray, dtype: str) -> T
         )
     exact = live & (total == 1)
     if exact.all():
-        return transition if not isinstance(transition, Sparse) else Sparse(transition.successor.astype(np.int32), p)
+        return Sparse(transition.successor.astype(np.int32), p, local) if isinstance(transition, Sparse) else transition
     scale = np.where(live, 1 / np.where(live, total, 1), 0).astype(dtype)
     if isinstance(transition, Sparse):
         cleared = np.where(live.T[:, None, :], p, 0) * scale.T[:, None, :]
-        return Sparse(transition.successor.astype(np.int32), cleared)
+        return Sparse(transition.successor.astype(np.int32), cleared, local)
     return Dense(np.where(live[:, :, None], p, 0) * scale[:, :, None])
 
 
