@@ -24,13 +24,20 @@ DECREASE = 0.8
 """A minimal-residual step is taken when it shrinks the sup norm of the residual by this factor."""
 
 
+FAST, QUICK = 0.1, 0.02
+"""Where a block of sweeps shrinks the residual by the first factor the chain mixes fast: constants apart, an error of
+the values is then a few residuals and not 1 / (1 - discount) of them, and the second relative residual is enough."""
+
+
 class Evaluated(NamedTuple):
-    """y [S] and the constant `shift` [] to be added to it; the residual left [S]; products with P used []."""
+    """y [S] and the constant `shift` [] to be added to it; the residual left [S]; products with P used []; whether the
+    residual is small enough."""
 
     y: jax.Array
     shift: jax.Array
     residual: jax.Array
     used: jax.Array
+    enough: jax.Array
 
 
 class _Sweeping(NamedTuple):
@@ -41,7 +48,8 @@ class _Sweeping(NamedTuple):
     bz: jax.Array  # (I - discount P) z, orthonormal rows
     stored: jax.Array
     used: jax.Array
-    active: jax.Array
+    size: jax.Array
+    enough: jax.Array
 
 
 def sweep(apply: Apply, x, discount, closed, *, limit, enough, directions: int) -> Evaluated:
@@ -51,7 +59,7 @@ def sweep(apply: Apply, x, discount, closed, *, limit, enough, directions: int) 
     overwriting the oldest direction.
 
     Args:
-        x: right-hand side [S].
+        x: right-hand side [S], of sup norm at most 1.
         closed: bool []; no terminal state, so that a constant is solved exactly: (I - discount P) c = (1 - discount) c.
         limit: [] most products with P.
         enough: [] sup norm of the residual at which to stop.
@@ -99,13 +107,14 @@ def sweep(apply: Apply, x, discount, closed, *, limit, enough, directions: int) 
         if directions:
             c = correct(c)
             size = jnp.max(jnp.abs(c.x))
-        return c._replace(active=(size > enough) & (c.used < limit))
+        fast = (size < FAST * c.size) & (size < QUICK)
+        return c._replace(size=size, enough=(size <= enough) | fast)
 
     rows = jnp.zeros((directions, x.size), x.dtype)
-    zero = jnp.int32(0)
-    start = _Sweeping(jnp.zeros_like(x), x, jnp.zeros((), x.dtype), rows, rows, zero, zero, limit > 0)
-    end = lax.while_loop(lambda c: c.active, body, start)
-    return Evaluated(end.y + end.x, end.shift, apply(end.x), end.used + 1)
+    zero, one = jnp.int32(0), jnp.ones((), x.dtype)
+    start = _Sweeping(jnp.zeros_like(x), x, jnp.zeros((), x.dtype), rows, rows, zero, zero, one, limit <= 0)
+    end = lax.while_loop(lambda c: ~c.enough & (c.used < limit), body, start)
+    return Evaluated(end.y + end.x, end.shift, apply(end.x), end.used + 1, end.enough)
 
 
 class _Krylov(NamedTuple):

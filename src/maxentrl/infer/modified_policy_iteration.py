@@ -57,8 +57,8 @@ PATIENCE, DIRECTIONS = 4, 4
 
 
 class Lists(NamedTuple):
-    """A problem as plain arrays. successor [A, K, S], or [U, S] when all actions share it; probability [A, K or U, S];
-    reward [A, S], with what the prior adds, -inf where forbidden; live bool [S]; action_weight [A, S] for the mean."""
+    """A problem as plain arrays. successor, probability [A, K, S]; reward [A, S], with what the prior adds, -inf where
+    forbidden; live bool [S]; action_weight [A, S] for the mean; shared successors where a mixed policy profits."""
 
     successor: jax.Array
     probability: jax.Array
@@ -67,13 +67,14 @@ class Lists(NamedTuple):
     discount: jax.Array
     temperature: jax.Array
     action_weight: jax.Array | None
+    shared: SharedSuccessors | None
 
 
 class Round(NamedTuple):
     """What is carried from one round to the next."""
 
     v: jax.Array
-    policy: jax.Array  # greedy action [S], or action probabilities [A, S], of the previous backup
+    policy: jax.Array  # greedy action [S], or action probabilities [A, S] in float32, of the previous backup
     best: jax.Array  # midpoint of the tightest bounds so far
     bound: jax.Array  # half their width
     sweeps: jax.Array
@@ -126,7 +127,7 @@ def modified_policy_iteration(
     start = jnp.min(jnp.where(m.live & jnp.isfinite(m.reward), m.reward, jnp.inf))
     start = jnp.where(jnp.all(m.live), start / (1.0 - m.discount), 0.0)
     v = jnp.where(m.live & jnp.isfinite(start), start, 0.0)
-    policy = jnp.zeros(states, jnp.int32) if kind == "max" else jnp.zeros_like(m.reward)
+    policy = jnp.zeros(states, jnp.int32) if kind == "max" else jnp.zeros(m.reward.shape, jnp.float32)
     zero, no = jnp.int32(0), jnp.asarray(False)
     infinite = jnp.asarray(jnp.inf, v.dtype)
     first = Round(v, policy, v, infinite, zero, zero, zero, zero, zero, -infinite, v, zero, zero, no, no)
@@ -138,7 +139,7 @@ def modified_policy_iteration(
 
 
 def _lists(successor, probability, reward, log_prior, terminal, discount, temperature, kind, shared) -> Lists:
-    """The problem with the prior in the reward, and the successors merged where they are shared."""
+    """The problem with the prior in the reward."""
     reward, log_prior, probability = jnp.asarray(reward).T, jnp.asarray(log_prior).T, jnp.asarray(probability)
     allowed = log_prior > -jnp.inf
     temperature = jnp.asarray(temperature, reward.dtype)
@@ -149,19 +150,10 @@ def _lists(successor, probability, reward, log_prior, terminal, discount, temper
     else:
         bonus = temperature * jnp.where(allowed, log_prior, 0.0) if kind == "soft" else 0.0
         reward = jnp.where(allowed, reward + bonus, -jnp.inf)
-    if shared is not None:
-        actions, count, _ = probability.shape
-        probability = jnp.stack([
-            jnp.stack([
-                sum((shared.slot[a, k] == u).astype(reward.dtype) * probability[a, k] for k in range(count))
-                for u in range(shared.successor.shape[0])
-            ])
-            for a in range(actions)
-        ])
-        successor = shared.successor
     live = ~jnp.asarray(terminal)
     successor = jnp.asarray(successor, jnp.int32)
-    return Lists(successor, probability, reward, live, jnp.asarray(discount, reward.dtype), temperature, action_weight)
+    discount = jnp.asarray(discount, reward.dtype)
+    return Lists(successor, probability, reward, live, discount, temperature, action_weight, shared)
 
 
 def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
@@ -218,19 +210,26 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
         return corrected(found.y, found.shift), found.used
 
     def study():
-        apply, x = right_side(w.dtype)
         enough = jnp.clip(0.3 * tolerance / (1.0 + factor) / size, FORCING * (1.0 - m.discount), LOOSE)
+        apply, x = right_side(jnp.float32)
         some = jnp.minimum(limit, SMOOTHING)
         found = evaluation.sweep(apply, x, m.discount, closed, limit=some, enough=enough, directions=DIRECTIONS)
-        rest, more = evaluation.bicgstab(apply, found.residual, limit=limit - found.used, enough=enough)
-        return corrected(found.y + rest, found.shift), found.used + more
+        y, shift = found.y.astype(w.dtype), found.shift.astype(w.dtype)
+
+        def thoroughly():
+            apply, x = right_side(w.dtype)
+            residual = x - (y - apply(y)) - shift * (1.0 - m.discount)
+            rest, more = evaluation.bicgstab(apply, residual, limit=limit - found.used, enough=enough)
+            return corrected(y + rest, shift), found.used + more
+
+        return lax.cond(found.enough, lambda: (corrected(y, shift), found.used), thoroughly)
 
     v, used = lax.cond(restart | done, lambda: (safe, jnp.int32(0)), lambda: lax.cond(evaluate, study, glance))
     spent = used + BACKUP_COST
     budget = jnp.where(evaluate, FRONT_BUDGET * jnp.maximum(spent, SMOOTHING), c.budget - spent)
     return Round(
         v=v,
-        policy=policy,
+        policy=policy if kind == "max" else policy.astype(jnp.float32),
         best=best,
         bound=jnp.minimum(bound, c.bound),
         sweeps=sweeps,
@@ -266,10 +265,9 @@ def _changed(policy, before, kind: Kind):
 
 def _action_values(m: Lists, v):
     """Q: a list of A arrays [S], or one [A, S] where lists would make too large a program."""
-    shared = m.successor.ndim == 2
 
     def value(a):
-        return m.reward[a] + m.discount * expect(m.successor if shared else m.successor[a], m.probability[a], v)
+        return m.reward[a] + m.discount * expect(m.successor[a], m.probability[a], v)
 
     actions = len(m.reward)
     if not _written_out(m):
@@ -303,24 +301,34 @@ def _transition(m: Lists, policy, kind: Kind, dtype):
     """successor [L, S] and weight [L, S], so that discount P x = sum_l weight[l] x[successor[l]], 0 where terminal."""
     actions, count, states = m.probability.shape
     scale = (m.discount * m.live).astype(dtype)
+    zero = jnp.zeros(states, dtype)
 
     def share(a):
         return (policy == a).astype(dtype) if kind == "max" else policy[a].astype(dtype)
 
-    def mixed(k):
-        zero = jnp.zeros(states, dtype)
-        return accumulate(lambda a, y: y + share(a) * m.probability[a, k].astype(dtype), 0, actions, zero)
-
-    def chosen(k):
-        zero = jnp.zeros(states, jnp.int32)
-        return accumulate(lambda a, y: y + (policy == a).astype(jnp.int32) * m.successor[a, k], 0, actions, zero)
-
-    if m.successor.ndim == 2:
-        return m.successor, _each(lambda k: mixed(k) * scale, count, m)
     if kind == "max":
-        return _each(chosen, count, m), _each(lambda k: mixed(k) * scale, count, m)
-    weight = (scale * policy.astype(dtype))[:, None] * m.probability.astype(dtype)
-    return m.successor.reshape(actions * count, states), weight.reshape(actions * count, states)
+
+        def weight(k):
+            return scale * accumulate(lambda a, y: y + share(a) * m.probability[a, k].astype(dtype), 0, actions, zero)
+
+        def chosen(k):
+            start = jnp.zeros(states, jnp.int32)
+            return accumulate(lambda a, y: y + (policy == a).astype(jnp.int32) * m.successor[a, k], 0, actions, start)
+
+        return _each(chosen, count, m), _each(weight, count, m)
+    if m.shared is not None:
+        slot = jnp.asarray(m.shared.slot)
+
+        def merged(u):
+            def add(a, y):
+                entries = ((slot[a, k] == u).astype(dtype) * m.probability[a, k].astype(dtype) for k in range(count))
+                return y + share(a) * sum(entries)
+
+            return scale * accumulate(add, 0, actions, zero)
+
+        return jnp.asarray(m.shared.successor), _each(merged, m.shared.successor.shape[0], m)
+    mixed = (scale * policy.astype(dtype))[:, None] * m.probability.astype(dtype)
+    return m.successor.reshape(actions * count, states), mixed.reshape(actions * count, states)
 
 
 def _each(make, count: int, m: Lists):
