@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from maxentrl.infer.posterior import Posterior, posterior
     from maxentrl.infer.solution import Solution, solve
     from maxentrl.models.sources import load_problem, save_problem
-    from maxentrl.models.tabular import Dense, Sparse, TabularMDP
+    from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense, Sparse
 
 __version__ = "0.1.0"
 
@@ -51,7 +52,8 @@ _HOMES = {
     "maxentrl.infer.posterior": ("Posterior", "posterior"),
     "maxentrl.infer.solution": ("Solution", "solve"),
     "maxentrl.models.sources": ("load_problem", "save_problem"),
-    "maxentrl.models.tabular": ("Dense", "Sparse", "TabularMDP"),
+    "maxentrl.models.tabular": ("TabularMDP",),
+    "maxentrl.models.transition": ("Dense", "Sparse"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _ROOMS = ("envs", "irl")

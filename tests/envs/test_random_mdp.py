@@ -5,7 +5,7 @@ import pytest
 
 from maxentrl.core.check import InputError
 from maxentrl.envs import random_mdp
-from maxentrl.models.tabular import Dense, Sparse
+from maxentrl.models.transition import Dense, Sparse
 
 
 def test_equal_seeds_give_equal_problems_and_others_do_not():

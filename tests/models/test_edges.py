@@ -9,7 +9,7 @@ from maxentrl.core.check import InputError
 from maxentrl.envs import random_mdp
 from maxentrl.models import edges
 from maxentrl.models.edges import load_edges, successor_lists
-from maxentrl.models.tabular import Sparse
+from maxentrl.models.transition import Sparse
 
 HEADER = "state,action,next_state,probability,reward\n"
 

@@ -7,7 +7,7 @@ import pytest
 import maxentrl as me
 from maxentrl.core.check import InputError
 from maxentrl.models.sources import from_gymnasium, load_problem
-from maxentrl.models.tabular import Sparse
+from maxentrl.models.transition import Sparse
 
 # Discount 0.99, counting prior, terminal value 0; from another implementation, right to the digits shown.
 START_VALUES = {

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 
-from maxentrl.models.tabular import Sparse, TabularMDP
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Sparse
 
 INK, WALL = "#333333", "#d9d9d9"
 VECTOR_CELLS = 2_500

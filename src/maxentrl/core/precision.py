@@ -12,6 +12,9 @@ import numpy as np
 P = ParamSpec("P")
 R = TypeVar("R")
 
+ALIGNMENT = 64
+"""Bytes."""
+
 
 def to_host(tree: R) -> R:
     """Replace every JAX array in `tree` by a NumPy view of the same memory; tracers stay as they are.
@@ -29,6 +32,18 @@ def to_host(tree: R) -> R:
         return np.asarray(x)
 
     return jax.tree.map(leaf, tree)
+
+
+def aligned(values, dtype=None) -> np.ndarray:
+    """A copy of an array that JAX can take as it lies: contiguous, and beginning at a multiple of 64 bytes."""
+    values = np.asarray(values)
+    dtype = np.dtype(values.dtype if dtype is None else dtype)
+    size = values.size * dtype.itemsize
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    copy = buffer[start : start + size].view(dtype).reshape(values.shape)
+    copy[...] = values
+    return copy
 
 
 def in_double_precision(function: Callable[P, R]) -> Callable[P, R]:

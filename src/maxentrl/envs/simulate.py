@@ -8,7 +8,8 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.core.types import Env, Step
-from maxentrl.models.tabular import Dense, TabularMDP
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense
 
 
 def simulate(mdp: TabularMDP) -> Env:

@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 
 from maxentrl.core.types import Array
 from maxentrl.infer.sweep import take
-from maxentrl.models.tabular import Sparse
+from maxentrl.models.transition import Sparse
 
 
 class Arrivals(eqx.Module):

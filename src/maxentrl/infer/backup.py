@@ -20,7 +20,8 @@ from maxentrl.core.soft import Kind, lme, temperature_kind, tilt
 from maxentrl.core.types import Scalar, Temperatures
 from maxentrl.infer import sweep
 from maxentrl.infer.arrivals import Arrivals
-from maxentrl.models.tabular import Dense, Sparse, TabularMDP, Transition
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense, Sparse, Transition
 
 UNROLL = 16
 """Successor lists up to this length are unrolled: XLA then fuses gathers and sums into one pass."""

@@ -22,7 +22,8 @@ from maxentrl.core.check import InfeasibleError, InputError
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Temperatures
 from maxentrl.infer import backup as one
-from maxentrl.models.tabular import Dense, Sparse, TabularMDP
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense, Sparse
 
 GAIN_SWEEPS = 5_000
 NAMED = 8

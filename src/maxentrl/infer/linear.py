@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.sparse.linalg import bicgstab
 
 from maxentrl.infer.backup import expectation, push
-from maxentrl.models.tabular import Dense, Transition
+from maxentrl.models.transition import Dense, Transition
 
 DIRECT = 1024
 """Up to this many states the system is factorised; beyond, it is solved matrix-free."""

@@ -198,7 +198,7 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
 
     def right_side(dtype):
         successor, weight = _transition(m, policy, kind, dtype)
-        return lambda x: expect(successor, weight, x), ((change - centre) / size).astype(dtype)
+        return lambda x: expect(successor[None], weight[None], x, 0), ((change - centre) / size).astype(dtype)
 
     def corrected(y, shift):
         constant = shift.astype(w.dtype) * size + centre * (1.0 + factor)
@@ -267,7 +267,7 @@ def _action_values(m: Lists, v):
     """Q: a list of A arrays [S], or one [A, S] where lists would make too large a program."""
 
     def value(a):
-        return m.reward[a] + m.discount * expect(m.successor[a], m.probability[a], v)
+        return m.reward[a] + m.discount * expect(m.successor, m.probability, v, a)
 
     actions = len(m.reward)
     if not _written_out(m):

@@ -6,11 +6,17 @@ import math
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from maxentrl.core.check import InputError, check_discount, check_horizon, check_shape, check_temperature, is_concrete
+from maxentrl.core.check import (
+    InputError,
+    check_discount,
+    check_horizon,
+    check_shape,
+    check_temperature,
+    is_concrete,
+)
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Scalar, Temperatures
@@ -19,7 +25,8 @@ from maxentrl.infer import tabular
 from maxentrl.infer.first_exit import require_exit
 from maxentrl.infer.linear import resolvent
 from maxentrl.infer.posterior import check_reward_length, posterior
-from maxentrl.models.tabular import Dense, Sparse, TabularMDP, Transition
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense, Sparse, Transition
 
 
 class Bound(NamedTuple):

@@ -20,7 +20,8 @@ from maxentrl.core.soft import lme, temperature_kind, tilt
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
-from maxentrl.models.tabular import Dense, Sparse, TabularMDP, Transition
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense, Sparse, Transition
 
 
 class Posterior(eqx.Module):

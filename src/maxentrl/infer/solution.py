@@ -30,7 +30,6 @@ from maxentrl.infer.shared_successors import SharedSuccessors, shared_successors
 from maxentrl.infer.stationary import FixedPoint, Problem, fixed_point, takes_iteration
 from maxentrl.models.tabular import TabularMDP
 
-
 EXACT = 256
 """States up to which the linear systems of Newton's method are factorised at no cost worth saving."""
 

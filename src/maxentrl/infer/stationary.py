@@ -25,8 +25,8 @@ from maxentrl.infer import backup as one
 from maxentrl.infer.linear import resolvent, solve_chain
 from maxentrl.infer.modified_policy_iteration import modified_policy_iteration
 from maxentrl.infer.shared_successors import SharedSuccessors
-from maxentrl.models.tabular import Sparse, TabularMDP
-
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Sparse
 
 PLAIN = 4
 """Plain backups offered as the alternative to each Newton step."""

@@ -9,11 +9,11 @@ decides the speed on a CPU (benchmarks/results/backup.txt has the figures):
   array front to back and leaves out all temporary tables.
 - Where neighbouring states have neighbouring successors, or V is small, all actions go through one single
   pass: each array is read once and nothing but V is written. Elsewhere so many streams and scattered reads
-  of V push each other out of the caches: one pass per action, each summed to its look-ahead [S], and a last
+  of V push each other out of the caches: one pass per action, each summed to its look-ahead, and a last
   pass over these.
-  where it is higher and (m, z + e) elsewhere, e = exp(-|x - m|): one exponential for each action after the
-  first.
-  where it is higher and (m, z + e) elsewhere, e = exp(-|x - m|): one exponential per action but the first.
+- Indices are written successor[a, k], never successor[a][k]: XLA copies the inner list before it is read.
+- The maximum over actions first, then one exponential for each: a running maximum and sum saves an exponential,
+  but XLA then computes every look-ahead several times.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def take(v, index):
     return v.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
-def expect(successor, probability, v):
-    """sum_k p_k V(s'_k) [...]; successor and probability are [K, ...]."""
+def expect(successor, probability, v, action):
+    """sum_k p_k V(s'_k) [S] for one action; successor and probability are [A, K, S]."""
 
     def add(k, total):
-        return total + probability[k] * take(v, successor[k])
+        return total + probability[action, k] * take(v, successor[action, k])
 
-    return accumulate(add, 1, probability.shape[0], probability[0] * take(v, successor[0]))
+    return accumulate(add, 1, probability.shape[1], probability[action, 0] * take(v, successor[action, 0]))
 
 
 def accumulate(body, first: int, last: int, start, unroll: int = UNROLL) -> Any:
@@ -72,7 +72,7 @@ def value(successor, probability, reward, log_prior, v, temperature, discount, *
     actions, count, states = probability.shape
     short = actions <= UNROLL and actions * count <= FUSED
     if short and (local or states * v.dtype.itemsize <= SMALL):
-        ahead = [expect(successor[a], probability[a], v) for a in range(actions)]
+        ahead = [expect(successor, probability, v, a) for a in range(actions)]
     else:
         ahead = lax.map(
             lambda a: expect(successor[a], probability[a], v), jnp.arange(actions, dtype=jnp.int32)
@@ -87,38 +87,30 @@ def value(successor, probability, reward, log_prior, v, temperature, discount, *
 def _over_actions(q, log_prior, temperature, kind: Kind, actions: int):
     """lme over actions of q(a) [S].
 
-    Each `where` below chooses between formulas that are right, and smooth, on both sides: when JAX
-    differentiates a scan twice it may look past a custom derivative, and then it differentiates this.
+    Right, and smooth, in every branch: when JAX differentiates a scan twice it may look past a custom derivative, and
+    then it differentiates this.
     """
-    floor = (
-        jnp.finfo(log_prior.dtype).min / 4
-    )  # stands for -inf, so that no difference of two infinities occurs
+    largest = jnp.finfo(log_prior.dtype).max
+
+    def total(term):
+        return accumulate(lambda a, sum_so_far: sum_so_far + term(a), 1, actions, term(0))
+
+    def highest(term):
+        return accumulate(lambda a, top: jnp.maximum(top, term(a)), 1, actions, term(0))
+
     if kind == "mean":
+        log_rho = jnp.maximum(log_prior, -largest)
+        return total(lambda a: jnp.exp(log_rho[:, a]) * q(a))
+    if kind == "max":
+        top = highest(lambda a: jnp.where(log_prior[:, a] > -jnp.inf, q(a), -largest))
+        return jnp.where(top > -largest, top, -jnp.inf)
 
-        def add(a, total):
-            weight = jnp.exp(log_prior[:, a])
-            return total + jnp.where(weight > 0, weight * q(a), 0.0)
-
-        total = accumulate(add, 0, actions, jnp.zeros_like(q(0)))
-        return jnp.where(jnp.any(log_prior > -jnp.inf, axis=1), total, -jnp.inf)
+    # Far below any log-weight that matters, and far enough from the end of the format to be divided by a temperature.
+    never = -(largest**0.75)
 
     def score(a):
-        allowed = log_prior[:, a] > -jnp.inf
-        bonus = 0.0 if kind == "max" else temperature * jnp.where(allowed, log_prior[:, a], 0.0)
-        return jnp.where(allowed, q(a) + bonus, floor)
+        return q(a) + temperature * jnp.maximum(log_prior[:, a], never)
 
-    def widen(a, state):
-        x = score(a)
-        if kind == "max":
-            return jnp.maximum(state, x)
-        m, z = state
-        higher = x > m
-        e = jnp.exp(jnp.where(higher, m - x, x - m) / temperature)
-        return jnp.where(higher, x, m), jnp.where(higher, z * e + 1.0, z + e)
-
-    first = score(0)
-    if kind == "max":
-        top = accumulate(widen, 1, actions, first)
-        return jnp.where(top > floor, top, -jnp.inf)
-    top, z = accumulate(widen, 1, actions, (first, jnp.ones_like(first)))
-    return jnp.where(top > floor, top + temperature * jnp.log(z), -jnp.inf)
+    top = lax.stop_gradient(highest(score))
+    new = top + temperature * jnp.log(total(lambda a: jnp.exp((score(a) - top) / temperature)))
+    return jnp.where(top > temperature * never / 2, new, -jnp.inf)

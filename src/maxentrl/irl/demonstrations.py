@@ -17,7 +17,8 @@ from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Array
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays
 from maxentrl.irl.reward import choices
-from maxentrl.models.tabular import Dense, TabularMDP
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense
 
 BATCH = 4096
 """Trajectories sampled side by side; more would only take memory."""

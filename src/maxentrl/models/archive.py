@@ -13,7 +13,8 @@ import numpy as np
 
 from maxentrl.core.check import InputError, check_memory
 from maxentrl.core.precision import in_double_precision
-from maxentrl.models.tabular import Dense, Sparse, TabularMDP
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense, Sparse
 
 KEYS = (
     "transition", "successor", "probability", "reward", "log_prior", "initial", "terminal",

@@ -14,58 +14,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float
 
 from maxentrl.core.check import InputError, check_memory, check_shape, is_concrete, size
-from maxentrl.core.precision import in_double_precision, to_host
+from maxentrl.core.precision import aligned, in_double_precision, to_host
 from maxentrl.core.types import Array
-
-SUM_TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
-"""How far a row of probabilities may miss 1 before it is refused; nearer rows are rescaled to sum to 1 exactly."""
-
-
-CACHE_LINE = 8
-"""Numbers of the working precision that a processor fetches together."""
-
-
-class Dense(eqx.Module):
-    """Transition probabilities as a full table, `probability[s, a, s_next]`, shape [S, A, S]."""
-
-    probability: Float[Array, "S A S"]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(S, A)."""
-        return self.probability.shape[0], self.probability.shape[1]
-
-
-class Sparse(eqx.Module):
-    """Transition probabilities as padded successor lists, state last.
-
-    successor: int32 [A, K, S]; the k-th state that can follow action a in state s. Padding points anywhere.
-    probability: [A, K, S]; its probability; 0 for padding.
-    local: whether neighbouring states mostly have neighbouring successors. It decides nothing but how arrays are
-        walked through (see infer/sweep.py); found out by `is_local` when a `TabularMDP` is made.
-    """
-
-    successor: Integer[Array, "A K S"]
-    probability: Float[Array, "A K S"]
-    local: bool = eqx.field(static=True, default=False)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(S, A)."""
-        return self.probability.shape[2], self.probability.shape[0]
-
-
-Transition = Dense | Sparse
-
-
-def is_local(successor: np.ndarray) -> bool:
-    """Whether the successors [A, K, S] of states s and s + 1 are mostly within a cache line of each other."""
-    stride = max(1, successor.shape[2] // 10_000)
-    step = successor[:, :, 1::stride].astype(np.int64) - successor[:, :, :-1:stride]
-    return step.size > 0 and bool(np.mean(np.abs(step) <= CACHE_LINE) >= 0.5)
+from maxentrl.models.transition import (
+    SUM_TOLERANCE,
+    Dense,
+    Transition,
+    as_transition,
+    check_transition,
+    floats,
+)
 
 
 class TabularMDP(eqx.Module):
@@ -116,22 +77,24 @@ class TabularMDP(eqx.Module):
     ):
         if dtype not in SUM_TOLERANCE:
             raise InputError(f"dtype must be float64 or float32; got {dtype!r}.")
-        transition = _as_transition(transition, dtype)
+        transition = as_transition(transition, dtype)
         states, actions = transition.shape
         terminal = _check_terminal(terminal, states)
         reward, forbidden = _check_reward(reward, states, actions, terminal, dtype)
         log_prior = _check_prior(prior, forbidden, terminal, states, actions, dtype)
-        transition = _check_transition(transition, ~terminal[:, None] & np.isfinite(log_prior), dtype)
-        self.transition = to_host(jax.tree.map(jnp.asarray, transition))
-        self.reward = to_host(jnp.asarray(reward))
-        self.log_prior = to_host(jnp.asarray(log_prior))
-        self.terminal = to_host(jnp.asarray(terminal))
-        self.initial = to_host(jnp.asarray(_check_initial(initial, terminal, states, dtype)))
+        check_transition(transition, ~terminal[:, None] & np.isfinite(log_prior))
+        self.transition = transition
+        self.reward = aligned(reward)
+        self.log_prior = aligned(log_prior)
+        self.terminal = aligned(terminal)
+        self.initial = aligned(_check_initial(initial, terminal, states, dtype))
         self.coordinates = None if coordinates is None else np.asarray(coordinates, float)
         if self.coordinates is not None:
             check_shape(self.coordinates, (states, 2), "coordinates", "[S, 2]")
         self.state_names = _check_names(state_names, states, "state_names")
         self.action_names = _check_names(action_names, actions, "action_names")
+        for array in jax.tree.leaves((self.transition, self.reward, self.log_prior, self.terminal, self.initial)):
+            array.flags.writeable = False
 
     @classmethod
     def from_gymnasium(cls, env, **settings) -> TabularMDP:
@@ -260,93 +223,6 @@ class TabularMDP(eqx.Module):
         return f"TabularMDP(states={self.states}, actions={self.actions}, {form}, {self.dtype}, {held})"
 
 
-def _as_transition(transition, dtype: str) -> Transition:
-    """One of the accepted spellings, brought into `Dense` or `Sparse` without changing which of the two it is."""
-    if isinstance(transition, Dense):
-        return Dense(_floats(transition.probability, "transition", dtype))
-    if isinstance(transition, Sparse):
-        return Sparse(_indices(transition.successor), _floats(transition.probability, "probability", dtype))
-    # A nested list of a two-state table also has length 2, but its halves have two axes.
-    if isinstance(transition, tuple | list) and len(transition) == 2 and np.ndim(transition[0]) != 2:
-        successor, probability = (np.asarray(part) for part in transition)
-        if successor.ndim != 3 or successor.shape != probability.shape:
-            raise InputError(
-                "transition as successor lists must be two arrays of one shape [S, A, K]; "
-                f"got successor {successor.shape} and probability {probability.shape}."
-            )
-        if min(successor.shape) == 0:
-            raise InputError(f"transition must have at least one state, action and successor; got {successor.shape}.")
-        return Sparse(
-            np.ascontiguousarray(_indices(successor).transpose(1, 2, 0)),
-            np.ascontiguousarray(_floats(probability, "probability", dtype).transpose(1, 2, 0)),
-        )
-    table = _floats(transition, "transition", dtype)
-    if table.ndim != 3 or table.shape[0] != table.shape[2] or min(table.shape) == 0:
-        raise InputError(f"transition must have shape [S, A, S], or be a pair of [S, A, K] arrays; got {table.shape}.")
-    return Dense(table)
-
-
-def _floats(values, name: str, dtype: str) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{name} must hold numbers; got {array.dtype}.")
-    return array.astype(dtype, copy=False)
-
-
-def _indices(values) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu":
-        raise InputError(f"successor must hold whole numbers; got {array.dtype}.")
-    return array
-
-
-def _check_transition(transition: Transition, live: np.ndarray, dtype: str) -> Transition:
-    """Successors in range, probabilities in [0, 1], rows of `live` pairs [S, A] sum to 1; other rows are cleared."""
-    states = transition.shape[0]
-    p = transition.probability
-    with np.errstate(invalid="ignore"):
-        wrong = ~(p >= 0)
-        if isinstance(transition, Sparse):
-            far = (transition.successor < 0) | (transition.successor >= states)
-            if far.any():
-                a, k, s = np.argwhere(far)[0]
-                raise InputError(
-                    f"successors must be states 0 to {states - 1}; entry {k} of row (state {s}, action {a}) is "
-                    f"{transition.successor[a, k, s]} ({int(far.sum())} out of range in all)."
-                )
-            wrong &= live.T[:, None, :]
-            if wrong.any():
-                a, k, s = np.argwhere(wrong)[0]
-                raise InputError(_bad_probability(s, a, p[a, k, s]))
-            total = p.sum(1).T
-        else:
-            wrong &= live[:, :, None]
-            if wrong.any():
-                s, a, s_next = np.argwhere(wrong)[0]
-                raise InputError(_bad_probability(s, a, p[s, a, s_next]))
-            total = p.sum(2)
-    local = isinstance(transition, Sparse) and is_local(transition.successor)
-    off = live & ~(np.abs(total - 1) <= SUM_TOLERANCE[dtype])
-    if off.any():
-        s, a = np.argwhere(off)[0]
-        raise InputError(
-            f"transition rows must sum to 1; row (state {s}, action {a}) sums to {total[s, a]:.10g} "
-            f"({int(off.sum())} such rows in all)."
-        )
-    exact = live & (total == 1)
-    if exact.all():
-        return Sparse(transition.successor.astype(np.int32), p, local) if isinstance(transition, Sparse) else transition
-    scale = np.where(live, 1 / np.where(live, total, 1), 0).astype(dtype)
-    if isinstance(transition, Sparse):
-        cleared = np.where(live.T[:, None, :], p, 0) * scale.T[:, None, :]
-        return Sparse(transition.successor.astype(np.int32), cleared, local)
-    return Dense(np.where(live[:, :, None], p, 0) * scale[:, :, None])
-
-
-def _bad_probability(state, action, value) -> str:
-    return f"transition probabilities must be numbers in [0, 1]; row (state {state}, action {action}) holds {value}."
-
-
 def _check_terminal(terminal, states: int) -> np.ndarray:
     if terminal is None:
         return np.zeros(states, bool)
@@ -360,7 +236,7 @@ def _check_terminal(terminal, states: int) -> np.ndarray:
 
 def _check_reward(reward, states: int, actions: int, terminal: np.ndarray, dtype: str):
     """The reward, with 0 where it does not matter, and bool [S, A]: where -inf forbids the action at some time."""
-    array = _floats(reward, "reward", dtype)
+    array = floats(reward, "reward", dtype)
     if array.ndim not in (2, 3) or array.shape[-2:] != (states, actions) or 0 in array.shape:
         raise InputError(
             f"reward must have shape [S, A] = ({states}, {actions}), or [T, S, A] when it changes with time; got {array.shape}."
@@ -392,7 +268,7 @@ def _check_prior(prior, forbidden, terminal, states: int, actions: int, dtype: s
             raise InputError(f"prior must be uniform, counting or log-weights [S, A]; got {prior!r}.")
         weights = np.zeros((states, actions), dtype)
     else:
-        weights = _floats(prior, "prior", dtype)
+        weights = floats(prior, "prior", dtype)
         check_shape(weights, (states, actions), "prior", "[S, A]")
         wrong = (np.isnan(weights) | np.isposinf(weights)) & ~terminal[:, None]
         if wrong.any():
@@ -415,7 +291,7 @@ def _check_prior(prior, forbidden, terminal, states: int, actions: int, dtype: s
 def _check_initial(initial, terminal, states: int, dtype: str) -> np.ndarray:
     if initial is None:
         return (~terminal / (~terminal).sum()).astype(dtype)
-    array = _floats(initial, "initial", dtype)
+    array = floats(initial, "initial", dtype)
     check_shape(array, (states,), "initial", "[S]")
     if not np.all(array >= 0):
         s = int(np.argmax(~(array >= 0)))
