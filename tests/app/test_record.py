@@ -100,6 +100,12 @@ def test_a_run_that_cannot_be_put_in_its_place_leaves_nothing_half_written(tmp_p
     assert contents(out) == before and [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
+def test_every_file_of_a_run_has_ordinary_permissions(planned, tmp_path):
+    (tmp_path / "ordinary").touch()
+    ordinary = (tmp_path / "ordinary").stat().st_mode
+    assert {p.stat().st_mode for p in planned.rglob("*") if p.is_file()} == {ordinary}
+
+
 def test_numbers_that_json_cannot_hold_are_written_as_words():
     assert record.plain({"a": np.array([1.0, np.inf]), "b": (np.int32(2), float("nan"))}) == {
         "a": [1.0, "inf"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from maxentrl.app.report import (
     warnings,
 )
 from maxentrl.core.check import InputError
+from maxentrl.core.files import open_atomically
 
 GIVEN = "Q(s,a) = r(s,a) + γ Σ_{s′} P(s′|s,a) V(s′)"
 TILTED = "Q(s,a) = r(s,a) + α_s log( γ Σ_{s′} P(s′|s,a) exp(V(s′) / α_s) + 1 − γ )"
@@ -71,12 +71,9 @@ def rewrite(folder: str | Path) -> Path:
     """Write report.html of a finished run again; the old page stays until the new one is complete."""
     folder = Path(folder)
     words = page(folder)
-    target, partial = folder / "report.html", folder / ".report.html.partial"
-    try:
-        partial.write_text(words, encoding="utf-8")
-        os.replace(partial, target)
-    except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror or error}.") from error
+    target = folder / "report.html"
+    with open_atomically(target) as file:
+        file.write(words.encode())
     return target
 
 

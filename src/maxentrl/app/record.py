@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from maxentrl.core.check import InputError
+from maxentrl.core.files import flush_folder
 
 FORMAT = "maxentrl run 1"
 PACKAGES = (
@@ -284,15 +285,18 @@ def _commit(partial: Path, out: Path) -> None:
         if path.is_file():
             with open(path, "rb") as written:
                 os.fsync(written.fileno())
+    for folder in (partial / "pictures", partial):
+        flush_folder(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
-    if not out.exists():
-        os.rename(partial, out)
-        return
     aside = partial.with_suffix(".replaced")
-    os.rename(out, aside)
+    replaced = out.exists()
+    if replaced:
+        os.rename(out, aside)
     try:
         os.rename(partial, out)
     except OSError:
-        os.rename(aside, out)
+        if replaced:
+            os.rename(aside, out)
         raise
+    flush_folder(out.parent)
     shutil.rmtree(aside, ignore_errors=True)

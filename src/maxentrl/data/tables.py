@@ -16,20 +16,19 @@ with -1; optional `lengths` [N], `next_states` [N, T], `weights` [N], `ids` [N] 
 
 from __future__ import annotations
 
-import contextlib
+import codecs
 import csv
 import gzip
-import io
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from maxentrl.core.check import InputError
+from maxentrl.core.files import open_atomically
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays, trajectories_from_steps
 
 SHOWN = 8
@@ -50,7 +49,7 @@ class Vocabulary(Protocol):
     def action_names(self) -> Sequence[str] | None: ...
 
 
-def read_trajectories(path: str | os.PathLike, mdp: Vocabulary) -> Trajectories:
+def read_trajectories(path: str | os.PathLike[str], mdp: Vocabulary) -> Trajectories:
     """Read demonstrations from a .csv, .csv.gz or .npz file; the module's docstring names columns and keys.
 
     Args:
@@ -72,13 +71,18 @@ def read_trajectories(path: str | os.PathLike, mdp: Vocabulary) -> Trajectories:
     raise InputError(f"demonstrations must be a .csv, .csv.gz or .npz file; got {path.name}.")
 
 
-def write_trajectories(path: str | os.PathLike, demos: Trajectories, mdp: Vocabulary | None = None) -> None:
+def write_trajectories(
+    path: str | os.PathLike[str], demos: Trajectories, mdp: Vocabulary | None = None
+) -> None:
     """Write demonstrations to a .csv or .npz file, whole or not at all.
 
     Args:
         path: the file; its ending chooses the format.
         demos: the trajectories.
         mdp: the problem, when a CSV file shall hold its names of states and actions instead of numbers.
+
+    Raises:
+        InputError: for another ending, or if the file cannot be written.
     """
     path = Path(path)
     if path.suffix == ".npz":
@@ -88,11 +92,11 @@ def write_trajectories(path: str | os.PathLike, demos: Trajectories, mdp: Vocabu
         text = {"ids": np.array(demos.ids)} | (
             {} if demos.groups is None else {"groups": np.array(demos.groups)}
         )
-        with _whole_file(path) as file:
+        with open_atomically(path) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays, **text)
     elif path.suffix == ".csv":
-        with _whole_file(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as table:
-            csv.writer(table, lineterminator="\n").writerows(_rows(demos, mdp))
+        with open_atomically(path) as file:
+            csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n").writerows(_rows(demos, mdp))
     else:
         raise InputError(f"demonstrations are written as .csv or .npz; got {path.name}.")
 
@@ -115,26 +119,6 @@ def _rows(demos: Trajectories, mdp: Vocabulary | None) -> Iterator[Sequence[obje
                 reached,
                 *shared,
             ]
-
-
-@contextlib.contextmanager
-def _whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside `path` that takes its place only when everything has been written."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        # A temporary file is private; the result gets the rights that any new file would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _read_npz(path: Path, mdp: Vocabulary) -> Trajectories:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import secrets
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from maxentrl.core.check import InputError, check_memory
+from maxentrl.core.files import open_atomically
 from maxentrl.core.precision import in_double_precision
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense, Sparse
@@ -66,7 +65,7 @@ def load_archive(path: str | Path) -> TabularMDP:
 def save_problem(mdp: TabularMDP, path: str | Path) -> None:
     """Write a problem as an npz archive with the keys of `load_archive`.
 
-    The file appears whole or not at all: it is written under another name, flushed to the disk, and renamed.
+    The file appears whole or not at all.
 
     Raises:
         InputError: if the name does not end in .npz or the folder cannot be written to.
@@ -85,23 +84,8 @@ def save_problem(mdp: TabularMDP, path: str | Path) -> None:
         value = getattr(mdp, key)
         if value is not None:
             arrays[key] = np.asarray(value)
-    try:
-        _write_whole(path, arrays)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
-
-
-def _write_whole(path: Path, arrays: dict) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with partial.open("xb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with open_atomically(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def _read_headers(path: Path) -> dict[str, tuple[int, ...]]:
