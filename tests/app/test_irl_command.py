@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from archives import TRILLION, with_false_header
 from maxentrl import envs, solve, write_trajectories
 from maxentrl.app import cli, problems
 from maxentrl.core.check import InputError
@@ -111,7 +112,11 @@ def test_features_in_an_npz_file_are_checked(tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(InputError, match="cannot be read as an npz"):
         problems.read_features(path, MDP)
+    with pytest.raises(InputError, match=r"features declares shape .* but 48 bytes are stored"):
+        problems.read_features(with_false_header(path, "features", (TRILLION, 2)), MDP)
     for arrays, sentence in (
+        ({"features": np.array([[{}]])}, "holds Python objects, which are never loaded"),
+        ({"features": np.zeros((MDP.states, 2)), "names": np.array("one")}, "2 different names; got one"),
         ({"other": np.zeros(3)}, "must hold the array features; it holds other"),
         ({"features": np.zeros((2, 2))}, r"must be numbers \[S, F\]"),
         ({"features": np.zeros((MDP.states, 2)), "names": np.array(["a", "a"])}, "2 different names"),

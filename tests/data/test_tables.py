@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from archives import with_false_header
 from maxentrl import InputError
 from maxentrl.data import read_trajectories, trajectories_from_arrays, write_trajectories
 
@@ -159,7 +160,7 @@ def test_files_that_are_not_demonstrations_are_refused(tmp_path):
         read_trajectories(tmp_path / "none.csv", NAMED)
     with pytest.raises(InputError, match=r"must be a \.csv, \.csv\.gz or \.npz file; got trips\.txt"):
         read_trajectories(table(tmp_path, "", "trips.txt"), NAMED)
-    with pytest.raises(InputError, match=r"bad\.npz is not an npz file"):
+    with pytest.raises(InputError, match=r"bad\.npz cannot be read as an npz archive"):
         read_trajectories(table(tmp_path, "hello", "bad.npz"), NAMED)
     with pytest.raises(InputError, match=r"are written as \.csv or \.npz"):
         write_trajectories(tmp_path / "d.txt", trajectories_from_arrays(np.array([[0]]), np.array([[0]])))
@@ -178,8 +179,10 @@ def test_an_archive_is_never_unpickled_and_its_numbers_are_checked(tmp_path):
     with pytest.raises(InputError, match="trajectory '0', step 1: unknown state 3; known are 0 to 2"):
         read_trajectories(path, NAMED)
     np.savez(path, states=np.array([[{"a": 1}]], dtype=object), actions=np.array([[1]]))
-    with pytest.raises(InputError, match="not an npz file of plain arrays"):
+    with pytest.raises(InputError, match="states holds Python objects, which are never loaded"):
         read_trajectories(path, NAMED)
+    with pytest.raises(InputError, match=r"states declares shape .* but 48 bytes are stored"):
+        read_trajectories(with_false_header(path, "states"), NAMED)
     path.write_bytes(pickle.dumps([1]))
-    with pytest.raises(InputError, match="not an npz file of plain arrays"):
+    with pytest.raises(InputError, match="cannot be read as an npz archive"):
         read_trajectories(path, NAMED)

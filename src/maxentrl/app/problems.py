@@ -12,6 +12,7 @@ import numpy as np
 
 from maxentrl.app.record import array_hash, file_hash
 from maxentrl.core.check import InputError
+from maxentrl.core.npz import npz_keys, read_npz
 from maxentrl.models.tabular import TabularMDP
 
 OWN = ("gridworld", "chain", "lottery")
@@ -94,14 +95,10 @@ def read_features(path: str | Path, mdp: TabularMDP) -> tuple[tuple[str, ...], n
 
 
 def _from_npz(path: Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            arrays = {key: held[key] for key in held.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as an npz file of plain arrays: {error}.") from error
+    arrays = read_npz(path, ("features", "names"))
     if "features" not in arrays:
         raise InputError(
-            f"{path} must hold the array features; it holds {', '.join(sorted(arrays)) or 'nothing'}."
+            f"{path} must hold the array features; it holds {', '.join(npz_keys(path)) or 'nothing'}."
         )
     table = arrays["features"]
     if table.dtype.kind not in "fiub" or table.shape[:-1] not in ((mdp.states,), (mdp.states, mdp.actions)):
@@ -111,7 +108,8 @@ def _from_npz(path: Path, mdp: TabularMDP) -> tuple[tuple[str, ...], np.ndarray]
         )
     table = table.astype(float)
     table = np.repeat(table[:, None], mdp.actions, axis=1) if table.ndim == 2 else table
-    names = tuple(str(name) for name in arrays.get("names", [f"feature {k}" for k in range(table.shape[-1])]))
+    numbered = np.array([f"feature {k}" for k in range(table.shape[-1])], dtype=str)
+    names = tuple(str(name) for name in arrays.get("names", numbered).reshape(-1))
     if len(names) != table.shape[-1] or len(set(names)) != len(names):
         raise InputError(
             f"names in {path} must be {table.shape[-1]} different names; got {', '.join(names)}."

@@ -20,7 +20,6 @@ import codecs
 import csv
 import gzip
 import os
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -29,7 +28,10 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.core.files import open_atomically
+from maxentrl.core.npz import npz_keys, read_npz
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays, trajectories_from_steps
+
+NPZ_KEYS = ("states", "actions", "lengths", "next_states", "weights", "ids", "groups")
 
 SHOWN = 8
 """Known names listed in a message; the rest are counted."""
@@ -122,18 +124,12 @@ def _rows(demos: Trajectories, mdp: Vocabulary | None) -> Iterator[Sequence[obje
 
 
 def _read_npz(path: Path, mdp: Vocabulary) -> Trajectories:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            wanted = ("states", "actions", "lengths", "next_states", "weights", "ids", "groups")
-            found: dict[str, Any] = {key: file[key] for key in wanted if key in file.files}
-            keys = file.files
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path.name} is not an npz file of plain arrays: {error}") from error
+    found: dict[str, Any] = dict(read_npz(path, NPZ_KEYS))
     for key in ("states", "actions"):
         if key not in found:
             raise InputError(
                 f"{path.name} must hold the arrays states and actions; "
-                f"{key} is missing among {', '.join(keys)}."
+                f"{key} is missing among {', '.join(npz_keys(path)) or 'none'}."
             )
     found |= {key: found[key].ravel().astype(str).tolist() for key in ("ids", "groups") if key in found}
     demos = trajectories_from_arrays(found.pop("states"), found.pop("actions"), **found)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from maxentrl.core.check import InputError, check_memory
+from maxentrl.core.check import InputError
 from maxentrl.core.files import open_atomically
+from maxentrl.core.npz import Header, npz_keys, read_headers, read_npz
 from maxentrl.core.precision import in_double_precision
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense, Sparse
@@ -20,9 +18,6 @@ KEYS = (
     "state_names", "action_names", "coordinates",
 )  # fmt: skip
 """Everything an archive may hold."""
-
-BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged archive can raise."""
 
 
 def load_archive(path: str | Path) -> TabularMDP:
@@ -45,17 +40,9 @@ def load_archive(path: str | Path) -> TabularMDP:
         InputError: naming the file and the key.
     """
     path = Path(path)
-    try:
-        shapes = _read_headers(path)
-        _check_headers(path, shapes)
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in shapes}
-    except InputError:
-        raise
-    except BROKEN as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        reason = reason or type(error).__name__
-        raise InputError(f"{path} cannot be read as an npz archive: {reason.rstrip('.')}.") from None
+    _check_keys(path)
+    _check_headers(path, read_headers(path, KEYS))
+    arrays = read_npz(path, KEYS)
     try:
         return _build(arrays)
     except InputError as error:
@@ -88,46 +75,18 @@ def save_problem(mdp: TabularMDP, path: str | Path) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def _read_headers(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of each array, from the headers alone; refuses objects, unknown keys and untrue sizes."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    total = 0
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            key = member.filename.removesuffix(".npy")
-            if key not in KEYS or key in shapes:
-                raise InputError(
-                    f"{path} holds {key!r}; a problem has, once each, some of the keys {', '.join(KEYS)}."
-                )
-            with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                if version not in ((1, 0), (2, 0)):
-                    raise InputError(f"{path}: {key} has array format {version}; 1.0 and 2.0 can be read.")
-                read = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                shape, _, dtype = read(file)
-                held = member.file_size - file.tell()
-            if dtype.hasobject:
-                raise InputError(
-                    f"{path}: {key} holds Python objects, which are never loaded; store numbers or text."
-                )
-            if key.endswith("names") and dtype.kind != "U":
-                raise InputError(f"{path}: {key} must hold text; got {dtype}.")
-            if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != held:
-                raise InputError(
-                    f"{path}: {key} declares shape {shape} of {dtype}, but {held} bytes are stored."
-                )
-            shapes[key] = shape
-            total += held
-    check_memory(3 * total, f"{path}", "aggregate states")
-    return shapes
+def _check_keys(path: Path) -> None:
+    unknown = [key for key in npz_keys(path) if key not in KEYS]
+    if unknown:
+        raise InputError(f"{path} holds {unknown[0]!r}; a problem has some of the keys {', '.join(KEYS)}.")
 
 
-def _check_headers(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """All keys are there, once, and agree on the numbers of states and actions."""
+def _check_headers(path: Path, headers: dict[str, Header]) -> None:
+    """All keys are there and agree on the numbers of states and actions; names are text."""
+    for key in ("state_names", "action_names"):
+        if key in headers and headers[key].dtype.kind != "U":
+            raise InputError(f"{path}: {key} must hold text; got {headers[key].dtype}.")
+    shapes = {key: header.shape for key, header in headers.items()}
     dense, sparse = "transition" in shapes, {"successor", "probability"} & set(shapes)
     if "reward" not in shapes or dense == bool(sparse) or len(sparse) == 1:
         raise InputError(
