@@ -12,8 +12,8 @@ decides the speed on a CPU (benchmarks/results/backup.txt has the figures):
   of V push each other out of the caches: one pass per action, each summed to its look-ahead, and a last
   pass over these.
 - Indices are written successor[a, k], never successor[a][k]: XLA copies the inner list before it is read.
-- The maximum over actions first, then one exponential for each: a running maximum and sum saves an exponential,
-  but XLA then computes every look-ahead several times.
+- The maximum over actions comes first, then one exponential for each. A running maximum and sum saves one of
+  them, but XLA then computes every look-ahead several times.
 """
 
 from __future__ import annotations
@@ -74,9 +74,8 @@ def value(successor, probability, reward, log_prior, v, temperature, discount, *
     if short and (local or states * v.dtype.itemsize <= SMALL):
         ahead = [expect(successor, probability, v, a) for a in range(actions)]
     else:
-        ahead = lax.map(
-            lambda a: expect(successor[a], probability[a], v), jnp.arange(actions, dtype=jnp.int32)
-        )
+        each = jnp.arange(actions, dtype=jnp.int32)
+        ahead = lax.map(lambda a: expect(successor, probability, v, a), each)
 
     def q(a):
         return reward[:, a] + discount * ahead[a]
@@ -87,8 +86,8 @@ def value(successor, probability, reward, log_prior, v, temperature, discount, *
 def _over_actions(q, log_prior, temperature, kind: Kind, actions: int):
     """lme over actions of q(a) [S].
 
-    Right, and smooth, in every branch: when JAX differentiates a scan twice it may look past a custom derivative, and
-    then it differentiates this.
+    Right, and smooth, in every branch: when JAX differentiates a scan twice it may look past a custom
+    derivative, and then it differentiates this.
     """
     largest = jnp.finfo(log_prior.dtype).max
 
@@ -105,7 +104,7 @@ def _over_actions(q, log_prior, temperature, kind: Kind, actions: int):
         top = highest(lambda a: jnp.where(log_prior[:, a] > -jnp.inf, q(a), -largest))
         return jnp.where(top > -largest, top, -jnp.inf)
 
-    # Far below any log-weight that matters, and far enough from the end of the format to be divided by a temperature.
+    # Far below any log-weight that matters, and far enough from the end of the format to be divided.
     never = -(largest**0.75)
 
     def score(a):
