@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from maxentrl.core.types import Scalar
 
@@ -21,7 +22,7 @@ class InfeasibleError(InputError):
 
 def is_concrete(*values) -> bool:
     """True when none of the arrays in `values` is a tracer, so their numbers can be looked at."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))
 
 
 def check_temperature(temperature: Scalar, name: str = "temperature") -> None:
@@ -63,7 +64,9 @@ def check_choice(value: str, allowed: Sequence[str], name: str) -> None:
 def check_shape(array, shape: tuple[int | None, ...], name: str, axes: str) -> None:
     """`array` has this shape (None matches any length); `axes` spells it for the message."""
     found = np.shape(array)
-    if len(found) != len(shape) or any(want is not None and want != got for want, got in zip(shape, found, strict=True)):
+    if len(found) != len(shape) or any(
+        want is not None and want != got for want, got in zip(shape, found, strict=True)
+    ):
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
         raise InputError(f"{name} must have shape {axes} = ({wanted}); got {found}.")
 
@@ -85,7 +88,9 @@ def check_memory(needed: int, what: str, remedy: str) -> None:
     """Refuse work whose estimated size exceeds the memory at hand, before it begins."""
     free = available_memory()
     if free is not None and needed > free:
-        raise InputError(f"{what} needs about {size(needed)} of memory, and {size(free)} are available; {remedy}.")
+        raise InputError(
+            f"{what} needs about {size(needed)} of memory, and {size(free)} are available; {remedy}."
+        )
 
 
 def size(count: float) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,15 +21,15 @@ ALIGNMENT = 64
 def to_host(tree: R) -> R:
     """Replace every JAX array in `tree` by a NumPy view of the same memory; tracers stay as they are.
 
-    Outside a float64 scope JAX narrows whatever touches a float64 array to float32, with a warning or without.
-    A NumPy array does not narrow, and JAX takes the view back without a copy. PRNG keys and arrays spread over
-    several hosts stay JAX arrays.
+    Outside a float64 scope JAX narrows whatever touches a float64 array to float32, with a warning or
+    without. A NumPy array does not narrow, and JAX takes the view back without a copy. PRNG keys and arrays
+    spread over several hosts stay JAX arrays.
     """
 
     def leaf(x):
-        if not isinstance(x, jax.Array) or isinstance(x, jax.core.Tracer):
+        if not isinstance(x, jax.Array) or isinstance(x, Tracer):
             return x
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) or not x.is_fully_addressable:
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) or not x.is_fully_addressable:
             return x
         return np.asarray(x)
 
@@ -49,8 +51,8 @@ def aligned(values, dtype=None) -> np.ndarray:
 def in_double_precision(function: Callable[P, R]) -> Callable[P, R]:
     """Run `function` with 64-bit types enabled, for the duration of the call only.
 
-    Differentiation, `jit` and `vmap` from outside work as usual. Where 64-bit types are not enabled for the whole
-    process, concrete results come back as NumPy arrays (see `to_host`); where they are, as JAX arrays.
+    Differentiation, `jit` and `vmap` from outside work as usual. Where 64-bit types are not enabled for the
+    whole process, concrete results come back as NumPy arrays (see `to_host`); where they are, as JAX arrays.
     """
 
     @functools.wraps(function)

@@ -2,10 +2,10 @@
 
     lme(x, log_w, temp) = temp * log sum_i w_i exp(x_i / temp)
 
-It climbs from the mean under w (temp -> inf) to the maximum over the support of w (temp -> 0). It is monotone,
-convex, 1-Lipschitz in the sup norm, and moves with constants: lme(x + c) = lme(x) + c for normalised w. Its
-gradient is the tilted distribution w_i exp(x_i / temp) / Z, and its dual is max_p <p, x> - temp KL(p || w).
-Planning, messages, evidence and free energies in this library are calls of this function.
+It climbs from the mean under w (temp -> inf) to the maximum over the support of w (temp -> 0). It is
+monotone, convex, 1-Lipschitz in the sup norm, and moves with constants: lme(x + c) = lme(x) + c for
+normalised w. Its gradient is the tilted distribution w_i exp(x_i / temp) / Z, and its dual is max_p <p, x> -
+temp KL(p || w). Planning, messages, evidence and free energies in this library are calls of this function.
 
 Kolmogorov (1930) and Nagumo (1930) for the mean; Donsker & Varadhan (1975) for the dual.
 """
@@ -17,6 +17,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from maxentrl.core.types import Scalar
 
@@ -29,7 +30,7 @@ def temperature_kind(temperature: Scalar) -> Kind:
 
     The choice is made while tracing. A traced temperature counts as soft and must be positive and finite.
     """
-    if isinstance(temperature, jax.core.Tracer):
+    if isinstance(temperature, Tracer):
         return "soft"
     value = float(temperature)
     return "max" if value == 0.0 else "mean" if np.isposinf(value) else "soft"
@@ -40,8 +41,8 @@ def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.A
 
     Args:
         x: values, in units of reward; -inf is allowed.
-        log_weight: log-weights in nats, broadcast against `x`; -inf removes an entry; `None` counts every entry
-            once (the counting measure, log-weight 0).
+        log_weight: log-weights in nats, broadcast against `x`; -inf removes an entry; `None` counts every
+            entry once (the counting measure, log-weight 0).
         temperature: in units of reward, in [0, inf]. At 0 the maximum over the support, at inf the mean
             (which needs normalised weights).
         axis: the axis, or axes, summed over.
@@ -65,15 +66,16 @@ def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.A
         return jnp.where(jnp.any(allowed, axis), best, -jnp.inf)
     log_total = _log_sum_exp((x - top) / temperature + log_weight, allowed, axis)
     some = log_total > -jnp.inf
-    # The inner `where` keeps the temperature's own gradient, which is log_total, from being infinite where nothing is left.
+    # The inner `where` keeps the temperature's own gradient, which is log_total, from being infinite where
+    # nothing is left.
     return jnp.where(some, jnp.squeeze(top, axis) + temperature * jnp.where(some, log_total, 0.0), -jnp.inf)
 
 
 def tilt(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.Array:
     """Log of the tilted distribution log( w_i exp(x_i / temp) / Z ): the gradient of `lme`, in nats.
 
-    Arguments as for `lme`. At temperature 0 it is `w` restricted to the maxima, at inf it is `w`, each normalised.
-    Entries without weight are -inf, and so is a slice in which no entry is left.
+    Arguments as for `lme`. At temperature 0 it is `w` restricted to the maxima, at inf it is `w`, each
+    normalised. Entries without weight are -inf, and so is a slice in which no entry is left.
     """
     x, log_weight, allowed = _prepare(x, log_weight)
     kind = temperature_kind(temperature)
@@ -100,8 +102,8 @@ def entropy(log_p, axis: Axis = -1) -> jax.Array:
 def kl(log_p, log_q, axis: Axis = -1) -> jax.Array:
     """Kullback-Leibler divergence sum_i p_i (log p_i - log q_i) in nats, with 0 log 0 = 0.
 
-    `log_q` may be unnormalised (the counting measure, 0, gives minus the entropy). It is +inf where p puts mass
-    that q forbids.
+    `log_q` may be unnormalised (the counting measure, 0, gives minus the entropy). It is +inf where p puts
+    mass that q forbids.
     """
     possible = log_p > -jnp.inf
     safe_p = jnp.where(possible, log_p, 0.0)

@@ -11,7 +11,7 @@ import numpy as np
 Array: TypeAlias = jax.Array | np.ndarray
 """What a function returns: a NumPy array, or a JAX array under a transformation or in a 64-bit process."""
 
-Scalar: TypeAlias = int | float | jax.Array | np.ndarray | np.generic
+Scalar: TypeAlias = int | float | jax.Array | np.ndarray | np.floating
 """A number, a 0-d array, or a traced value."""
 
 Dynamics: TypeAlias = Literal["given", "posterior"]

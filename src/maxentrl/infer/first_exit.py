@@ -1,10 +1,10 @@
 """First-exit problems (discount 1, no horizon): when they have a finite solution, and whom to blame when not.
 
-Values stay finite exactly when no loop that can be held for ever pays for itself. Under posterior dynamics, or
-deterministic ones, a loop is a strongly connected component of the live states, and what it pays per step is
-temperature * log of the spectral radius of rho exp(r / temperature) P inside it. Under given stochastic dynamics the
-agent cannot wish its way back, so a loop is an end component: a set of states and actions that never leave it. At
-temperature 0 what a loop pays is its best mean reward.
+Values stay finite exactly when no loop that can be held for ever pays for itself. Under posterior dynamics,
+or deterministic ones, a loop is a strongly connected component of the live states, and what it pays per step
+is temperature * log of the spectral radius of rho exp(r / temperature) P inside it. Under given stochastic
+dynamics the agent cannot wish its way back, so a loop is an end component: a set of states and actions that
+never leave it. At temperature 0 what a loop pays is its best mean reward.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def require_exit(mdp: TabularMDP) -> None:
 def explain_divergence(mdp: TabularMDP, temperatures: Temperatures, discount: float = 1.0) -> None:
     """Raise `InfeasibleError` naming the loop that pays most, for a stationary problem that could not be solved.
 
-    With posterior dynamics a discount below 1 is one more chance to leave: it costs t_state * log(discount) a step.
+    With posterior dynamics a discount below 1 is one more chance to leave: it costs t_state * log(discount) a
+    step.
     """
     worst, gain = None, -math.inf
     optimistic = temperature_kind(temperatures.state) != "mean"
@@ -87,9 +88,11 @@ def explain_divergence(mdp: TabularMDP, temperatures: Temperatures, discount: fl
             "this number format. Give a discount below 1 or lower the rewards."
         )
     alpha = temperatures.action
-    radius = f" (spectral radius {math.exp(min(gain / float(alpha), 700)):.6g}, must be below 1)" if (
-        temperature_kind(alpha) == "soft"
-    ) else ""
+    radius = (
+        f" (spectral radius {math.exp(min(gain / float(alpha), 700)):.6g}, must be below 1)"
+        if (temperature_kind(alpha) == "soft")
+        else ""
+    )
     raise InfeasibleError(
         f"{_kind(discount)} has no finite solution: looping through {_named(mdp, worst)} "
         f"pays {gain:.6g} a step at this temperature{radius}, so values grow without bound. Lower the rewards, change "
@@ -151,8 +154,13 @@ def _gain(mdp: TabularMDP, temperatures: Temperatures, states: np.ndarray, pairs
     if isinstance(transition, Dense):
         inner = Dense(np.where(member[None, None, :], np.asarray(transition.probability), 0.0))
     else:
-        inner = Sparse(transition.successor, np.where(member[np.asarray(transition.successor)], transition.probability, 0.0))
-    closed = eqx.tree_at(lambda m: (m.transition, m.log_prior, m.terminal), mdp.bare(), (inner, log_prior, ~member))
+        inner = Sparse(
+            transition.successor,
+            np.where(member[np.asarray(transition.successor)], transition.probability, 0.0),
+        )
+    closed = eqx.tree_at(
+        lambda m: (m.transition, m.log_prior, m.terminal), mdp.bare(), (inner, log_prior, ~member)
+    )
     return float(_gain_iteration(closed, temperatures, jnp.asarray(member)))
 
 
@@ -165,4 +173,6 @@ def _gain_iteration(closed: TabularMDP, temperatures: Temperatures, member):
         top = jnp.max(jnp.where(member, moved, -jnp.inf))
         return jnp.where(member, moved - top, 0.0), jnp.max(jnp.where(member, change, -jnp.inf))
 
-    return jax.lax.fori_loop(0, GAIN_SWEEPS, sweep, (jnp.zeros(closed.states, closed.dtype), jnp.asarray(0.0, closed.dtype)))[1]
+    return jax.lax.fori_loop(
+        0, GAIN_SWEEPS, sweep, (jnp.zeros(closed.states, closed.dtype), jnp.asarray(0.0, closed.dtype))
+    )[1]

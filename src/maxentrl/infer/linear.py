@@ -20,13 +20,13 @@ SWEEPS = 20_000
 def resolvent(chain: Transition, b, *, transpose: bool = False) -> jax.Array:
     """x [S] with x = b + M x (or x = b + M^T x), where M is a one-action `Transition`.
 
-    With M = discount P_pi and b the reward it is the value of the policy; transposed, with b the start distribution,
-    its discounted state occupancy. Differentiable to any order. Direct up to `DIRECT` states; beyond, BiCGStab with
-    restarts and plain sweeps as the last resort.
+    With M = discount P_pi and b the reward it is the value of the policy; transposed, with b the start
+    distribution, its discounted state occupancy. Differentiable to any order. Direct up to `DIRECT` states;
+    beyond, BiCGStab with restarts and plain sweeps as the last resort.
 
     Raises:
-        RuntimeError: (from compiled code too) when the iteration reaches no relative residual of 1e-7: mass does not
-            die out, or does so too slowly.
+        RuntimeError: (from compiled code too) when the iteration reaches no relative residual of 1e-7: mass
+            does not die out, or does so too slowly.
     """
     return _solve(chain, b, transpose, _iterate_or_raise)
 
@@ -89,7 +89,9 @@ def _iterate(apply, b):
     )
     stalled = largest(residual) > 1e-9 * scale
     x, _, _ = jax.lax.while_loop(
-        lambda s: (largest(s[1]) > 1e-12 * scale) & stalled & (s[2] < SWEEPS), sweep, (x, residual, jnp.asarray(0))
+        lambda s: (largest(s[1]) > 1e-12 * scale) & stalled & (s[2] < SWEEPS),
+        sweep,
+        (x, residual, jnp.asarray(0)),
     )
     return x
 

@@ -37,7 +37,9 @@ class Bound(NamedTuple):
 
 
 @in_double_precision
-def evaluate(mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scalar = 1.0, horizon: int | None = None) -> Float[Array, "*times S"]:
+def evaluate(
+    mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scalar = 1.0, horizon: int | None = None
+) -> Float[Array, "*times S"]:
     """Soft value of any policy under the given dynamics: V = E_pi[ r + discount V' ] - temperature KL(pi || rho).
 
     Args:
@@ -52,7 +54,9 @@ def evaluate(mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scal
     """
     check_temperature(temperature)
     if temperature_kind(temperature) == "mean":
-        raise InputError("evaluate needs a finite temperature: at inf every policy but the prior is worth -inf.")
+        raise InputError(
+            "evaluate needs a finite temperature: at inf every policy but the prior is worth -inf."
+        )
     log_pi = _policy(mdp, log_policy, discount, horizon)
     if horizon is not None:
         return tabular.evaluate(mdp, log_pi, temperature, discount)
@@ -61,12 +65,14 @@ def evaluate(mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scal
 
 
 @in_double_precision
-def occupancy(mdp: TabularMDP, log_policy, *, discount: Scalar = 1.0, horizon: int | None = None) -> Float[Array, "*T S A"]:
+def occupancy(
+    mdp: TabularMDP, log_policy, *, discount: Scalar = 1.0, horizon: int | None = None
+) -> Float[Array, "*T S A"]:
     """Expected discounted visits of each state and action from the start, under the given dynamics.
 
-    mu_t(s, a) = discount^t Pr(s_t = s, a_t = a): [T, S, A] over a finite horizon, and summed over all time, [S, A],
-    without one. The sum is 1 / (1 - discount) when nothing terminates; with discount 1 (first exit) it is the
-    expected number of steps.
+    mu_t(s, a) = discount^t Pr(s_t = s, a_t = a): [T, S, A] over a finite horizon, and summed over all time,
+    [S, A], without one. The sum is 1 / (1 - discount) when nothing terminates; with discount 1 (first exit)
+    it is the expected number of steps.
     """
     log_pi = _policy(mdp, log_policy, discount, horizon)
     if horizon is not None:
@@ -76,11 +82,13 @@ def occupancy(mdp: TabularMDP, log_policy, *, discount: Scalar = 1.0, horizon: i
 
 
 @in_double_precision
-def evidence_bound(mdp: TabularMDP, log_policy, *, temperature: Scalar, horizon: int, discount: Scalar = 1.0) -> Bound:
+def evidence_bound(
+    mdp: TabularMDP, log_policy, *, temperature: Scalar, horizon: int, discount: Scalar = 1.0
+) -> Bound:
     """How much of the evidence a policy explains: log p(O) = bound + KL( q_pi(tau) || p(tau | O) ).
 
-    q_pi rolls the policy out under the given start and dynamics. The gap is zero only where the posterior itself
-    needs no luck (Levine 2018, section 3).
+    q_pi rolls the policy out under the given start and dynamics. The gap is zero only where the posterior
+    itself needs no luck (Levine 2018, section 3).
     """
     exact = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount).log_evidence
     value = evaluate(mdp, log_policy, temperature=temperature, discount=discount, horizon=horizon)
@@ -90,15 +98,26 @@ def evidence_bound(mdp: TabularMDP, log_policy, *, temperature: Scalar, horizon:
 
 @in_double_precision
 def soft_policy_iteration(
-    mdp: TabularMDP, log_policy=None, *, temperature: Scalar, discount: Scalar, tolerance: float = 1e-10, max_steps: int = 1000
+    mdp: TabularMDP,
+    log_policy=None,
+    *,
+    temperature: Scalar,
+    discount: Scalar,
+    tolerance: float = 1e-10,
+    max_steps: int = 1000,
 ) -> tuple[Array, list[Array]]:
     """Alternate exact evaluation and improvement pi <- rho exp(Q / temperature) / Z; every step raises every value.
 
-    Returns the last log-policy [S, A] and the values [S] of each policy on the way (Haarnoja et al. 2018, theorem 1).
-    It is Newton's method on the soft Bellman equation; `solve` is the way to get the answer alone.
+    Returns the last log-policy [S, A] and the values [S] of each policy on the way (Haarnoja et al. 2018,
+    theorem 1). It is Newton's method on the soft Bellman equation; `solve` is the way to get the answer
+    alone.
     """
     check_temperature(temperature)
-    log_pi = one.log_policy(mdp, jnp.zeros((mdp.actions, mdp.states), mdp.dtype), 1.0).T if log_policy is None else log_policy
+    log_pi = (
+        one.log_policy(mdp, jnp.zeros((mdp.actions, mdp.states), mdp.dtype), 1.0).T
+        if log_policy is None
+        else log_policy
+    )
     values: list[Array] = []
     for _ in range(max_steps):
         v = evaluate(mdp, log_pi, temperature=temperature, discount=discount)
@@ -134,7 +153,9 @@ def _policy(mdp: TabularMDP, log_policy, discount: Scalar, horizon: int | None):
         off = ~(jnp.abs(total - 1) <= 1e-5) & ~jnp.asarray(mdp.terminal)
         if bool(off.any()):
             where = [int(i) for i in jnp.argwhere(off)[0]]
-            raise InputError(f"log_policy rows must sum to 1; row {where} sums to {float(total[tuple(where)]):.6g}.")
+            raise InputError(
+                f"log_policy rows must sum to 1; row {where} sums to {float(total[tuple(where)]):.6g}."
+            )
     if horizon is None and is_concrete(log_pi, mdp, discount) and float(discount) == 1.0:
         require_exit(eqx.tree_at(lambda m: m.log_prior, mdp, log_pi))
     if horizon is not None and log_pi.ndim == 2:
@@ -142,4 +163,12 @@ def _policy(mdp: TabularMDP, log_policy, discount: Scalar, horizon: int | None):
     return log_pi.swapaxes(-1, -2)
 
 
-__all__ = ["Bound", "Temperatures", "evaluate", "evidence_bound", "occupancy", "policy_chain", "soft_policy_iteration"]
+__all__ = [
+    "Bound",
+    "Temperatures",
+    "evaluate",
+    "evidence_bound",
+    "occupancy",
+    "policy_chain",
+    "soft_policy_iteration",
+]

@@ -2,9 +2,10 @@
 
     p(tau, O) = p0(s_1) prod_t rho(a_t|s_t) exp(r_t(s_t,a_t) / temperature) P(s_{t+1}|s_t,a_t)
 
-With `dynamics="posterior"` this is exact inference: start, policy and dynamics are all tilted towards reward, so in a
-stochastic world the answer is optimistic. With `dynamics="given"` the start and the dynamics are held at what they are
-and only the policy is fitted: the variational answer, whose log evidence is a lower bound (Levine 2018, sections 2-3).
+With `dynamics="posterior"` this is exact inference: start, policy and dynamics are all tilted towards reward,
+so in a stochastic world the answer is optimistic. With `dynamics="given"` the start and the dynamics are held
+at what they are and only the policy is fitted: the variational answer, whose log evidence is a lower bound
+(Levine 2018, sections 2-3).
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ class Posterior(eqx.Module):
         return Sparse(dynamics.successor, mass.T[:, None, :] + dynamics.probability)
 
     @in_double_precision
-    def sample(self, key: jax.Array, count: int) -> tuple[
-        Integer[Array, "count T"], Integer[Array, "count T"], Integer[Array, "count"]
-    ]:
+    def sample(
+        self, key: jax.Array, count: int
+    ) -> tuple[Integer[Array, "count T"], Integer[Array, "count T"], Integer[Array, "count"]]:
         """Draw `count` trajectories exactly: states [count, T], actions [count, T] and lengths [count] in steps.
 
         A trajectory ends at a terminal state or with the discount; entries past its length are -1.
@@ -90,21 +91,24 @@ def posterior(
         mdp: the problem; its reward may change with time, [T, S, A].
         temperature: in (0, inf), units of reward: log p(O | s, a) = reward / temperature.
         horizon: T, steps.
-        dynamics: "posterior" for exact (optimistic) inference; "given" for control under the dynamics as they are.
+        dynamics: "posterior" for exact (optimistic) inference; "given" for control under the dynamics as they
+            are.
         discount: the chance, in [0, 1], that the process goes on after each step.
 
     Returns:
         A `Posterior`. d log_evidence / d reward[t] is exp(log_state_action[t]) / temperature.
 
     Raises:
-        InputError: for a temperature of 0 or inf (the posterior is a limit there: use `solve`), a bad horizon, a
-            reward whose length in time is not the horizon.
+        InputError: for a temperature of 0 or inf (the posterior is a limit there: use `solve`), a bad
+            horizon, a reward whose length in time is not the horizon.
 
     Source: Levine (2018), equations 4-14, with forward messages as in Rabiner (1989).
     """
     check_temperature(temperature)
     if temperature_kind(temperature) != "soft":
-        raise InputError(f"posterior needs a temperature in (0, inf); got {temperature}. The limits are answered by solve.")
+        raise InputError(
+            f"posterior needs a temperature in (0, inf); got {temperature}. The limits are answered by solve."
+        )
     if horizon is None:
         raise InputError("posterior needs a horizon: a whole number of steps, at least 1; got None.")
     check_horizon(horizon)
@@ -119,7 +123,9 @@ def posterior(
 def check_reward_length(mdp: TabularMDP, horizon: int | None) -> None:
     """A reward that changes with time covers exactly the horizon."""
     if mdp.reward.ndim == 3 and horizon is None:
-        raise InputError("a reward that changes with time, [T, S, A], needs a finite horizon; got horizon None.")
+        raise InputError(
+            "a reward that changes with time, [T, S, A], needs a finite horizon; got horizon None."
+        )
     if mdp.reward.ndim == 3 and mdp.reward.shape[0] != horizon:
         raise InputError(f"reward covers {mdp.reward.shape[0]} steps, but the horizon is {horizon}.")
 
@@ -190,10 +196,14 @@ def _sample(post: Posterior, key, count: int):
         else:
             log_p = jnp.log(jnp.asarray(mdp.transition.probability)[action, :, state])
             reached = jnp.asarray(mdp.transition.successor)[action, :, state]
-        score = log_p if temperature_kind(post.temperatures.state) == "mean" else (
-            log_p + jnp.asarray(v_next)[reached] / post.temperatures.state
+        score = (
+            log_p
+            if temperature_kind(post.temperatures.state) == "mean"
+            else (log_p + jnp.asarray(v_next)[reached] / post.temperatures.state)
         )
-        score = jnp.where(log_p > -jnp.inf, score + jnp.log(jnp.asarray(post.discount, score.dtype)), -jnp.inf)
+        score = jnp.where(
+            log_p > -jnp.inf, score + jnp.log(jnp.asarray(post.discount, score.dtype)), -jnp.inf
+        )
         end = jnp.log1p(-jnp.asarray(post.discount, score.dtype))
         return jnp.append(score, end), jnp.append(reached, jnp.int32(-1))
 
@@ -211,7 +221,9 @@ def _sample(post: Posterior, key, count: int):
             return state_next, (jnp.where(alive, state, -1), jnp.where(alive, action, -1))
 
         keys = jax.random.split(rest, horizon)
-        _, (states, actions) = jax.lax.scan(step, start, (keys, jnp.asarray(post.log_policy), jnp.asarray(post.v[1:])))
+        _, (states, actions) = jax.lax.scan(
+            step, start, (keys, jnp.asarray(post.log_policy), jnp.asarray(post.v[1:]))
+        )
         return states, actions, jnp.sum(actions >= 0)
 
     return jax.vmap(one_trajectory)(jax.random.split(key, count))
@@ -220,8 +232,9 @@ def _sample(post: Posterior, key, count: int):
 def _choose(key, score):
     """An index drawn with probability exp(score) / sum, int32, by inverting the cumulative sum.
 
-    The uniform number has 53 bits from two 32-bit draws: 64-bit draws do not survive a `jit` from outside the float64
-    scope, and 32 bits would never see what is rarer than 2^-32. It is below 1, so what is impossible is never drawn.
+    The uniform number has 53 bits from two 32-bit draws: 64-bit draws do not survive a `jit` from outside the
+    float64 scope, and 32 bits would never see what is rarer than 2^-32. It is below 1, so what is impossible
+    is never drawn.
     """
     high, low = jax.random.bits(key, (2,), jnp.uint32).astype(jnp.float64)
     uniform = high * 2.0**-32 + jnp.floor(low * 2.0**-11) * 2.0**-53

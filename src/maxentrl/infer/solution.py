@@ -29,6 +29,7 @@ from maxentrl.infer.posterior import check_reward_length
 from maxentrl.infer.shared_successors import SharedSuccessors, shared_successors
 from maxentrl.infer.stationary import FixedPoint, Problem, fixed_point, takes_iteration
 from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Sparse
 
 EXACT = 256
 """States up to which the linear systems of Newton's method are factorised at no cost worth saving."""
@@ -165,9 +166,10 @@ def _solve_stationary(mdp: TabularMDP, problem: Problem, discount: Scalar, toler
     iterate = (
         seen and float(discount) < 1.0 and mdp.states > EXACT and takes_iteration(problem.mdp, problem.temperatures)
     )
-    shared = None
-    if iterate and is_concrete(mdp) and mdp.transition.local and temperature_kind(problem.temperatures.action) != "max":
-        shared = shared_successors(mdp.transition.successor)
+    shared, transition = None, mdp.transition
+    mixes = temperature_kind(problem.temperatures.action) != "max"
+    if iterate and mixes and is_concrete(mdp) and isinstance(transition, Sparse) and transition.local:
+        shared = shared_successors(transition.successor)
     limits = jnp.asarray(tolerance, float), jnp.asarray(max_sweeps)
     few = jnp.minimum(limits[1], ITERATIONS)
     answer = _stationary(problem, limits[0], few, shared) if iterate else _newton(problem, *limits)
@@ -200,8 +202,9 @@ def _newton(problem: Problem, tolerance, max_sweeps):
 
 def _number(temperature: Scalar, dtype) -> Scalar:
     """0 and inf stay Python numbers, because they choose formulas; anything else becomes an array, compiled once."""
+    limits: dict[str, Scalar] = {"max": 0.0, "mean": math.inf}
     kind = temperature_kind(temperature)
-    return {"max": 0.0, "mean": math.inf}.get(kind, None) if kind != "soft" else jnp.asarray(temperature, dtype)
+    return limits[kind] if kind in limits else jnp.asarray(temperature, dtype)
 
 
 def _check_unnormalised(mdp: TabularMDP, temperature: Scalar) -> None:

@@ -73,8 +73,9 @@ def fixed_point(
     `modified_policy_iteration`, anything else to Newton's method.
     """
     held = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, problem)
-    if discounted and takes_iteration(held.mdp, held.temperatures):
-        answer = _iterate(held, tolerance, max_sweeps, shared)
+    transition = held.mdp.transition
+    if discounted and isinstance(transition, Sparse) and takes_iteration(held.mdp, held.temperatures):
+        answer = _iterate(held, transition, tolerance, max_sweeps, shared)
     else:
         answer = _newton(held, tolerance, max_sweeps)
     return answer._replace(v=implicit(problem, answer.v))
@@ -87,6 +88,7 @@ def takes_iteration(mdp: TabularMDP, temperatures: Temperatures) -> bool:
 
 def _iterate(
     problem: Problem,
+    transition: Sparse,
     tolerance: float | jax.Array,
     max_sweeps: int | jax.Array,
     shared: SharedSuccessors | None,
@@ -95,12 +97,12 @@ def _iterate(
     mdp, temperatures, discount = problem
     kind = temperature_kind(temperatures.action)
     alpha = 1.0 if kind != "soft" else temperatures.action
-    arrays = mdp.transition.probability, mdp.reward, mdp.log_prior, discount, alpha
+    arrays = transition.probability, mdp.reward, mdp.log_prior, discount, alpha
     probability, reward, log_prior, discount, alpha = (jnp.asarray(x, float) for x in arrays)
 
     def solve_one(probability, reward, log_prior, terminal, discount, alpha, tolerance):
         return modified_policy_iteration(
-            mdp.transition.successor,
+            transition.successor,
             probability,
             reward,
             log_prior,

@@ -65,7 +65,8 @@ def as_transition(transition, dtype: str) -> Transition:
         return _sparse(transition.successor, transition.probability, dtype, (0, 1, 2))
     # A nested list of a two-state table also has length 2, but its halves have two axes.
     if isinstance(transition, tuple | list) and len(transition) == 2 and np.ndim(transition[0]) != 2:
-        return _sparse(*transition, dtype, (1, 2, 0))
+        successor, probability = transition
+        return _sparse(successor, probability, dtype, (1, 2, 0))
     table = floats(transition, "transition", dtype)
     if table.ndim != 3 or table.shape[0] != table.shape[2] or min(table.shape) == 0:
         raise InputError(f"transition must have shape [S, A, S], or be a pair of [S, A, K] arrays; got {table.shape}.")
