@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maxentrl.app.pages import future, picture, question
+from maxentrl.app.pages_plan import future, picture, question
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
 
 ERRORS = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from maxentrl.app import pages, pages_irl
+from maxentrl.app import pages_irl
+from maxentrl.app import pages_plan as words
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
 
 
@@ -13,7 +14,7 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
     """The page, section by section."""
     answer, problem = manifest["answer"], manifest["problem"]
     exact = answer["optimism"]["exact"]
-    value, bound = number(answer["plan"]["start_value"], 6), pages.plus_minus(manifest["certificate"])
+    value, bound = number(answer["plan"]["start_value"], 6), words.plus_minus(manifest["certificate"])
     return [
         paragraph("maxentrl · quickstart", "kicker"),
         f"<h1>One minute on {text(problem['title'])}</h1>",
@@ -54,16 +55,16 @@ def _plan(manifest: dict[str, Any], folder: Path) -> list[str]:
             f"{number(answer['temperature'])} is the exchange rate. With discount $γ$ = "
             f"{number(answer['discount'])} and the dynamics as they are, it solves"
         ),
-        formula(pages.GIVEN, pages.VALUE, pages.POLICY),
+        formula(words.GIVEN, words.VALUE, words.POLICY),
         table(("", "", ""), [(name, float(plan[key]), words) for name, key, words in rows]),
-        paragraph(pages.certificate_words(manifest["certificate"], None)),
-        figure(pages.picture(folder, "plan"), "Values with policy arrows, and visits.", pages.MAPS),
+        paragraph(words.certificate_words(manifest["certificate"], None)),
+        figure(words.picture(folder, "plan"), "Values with policy arrows, and visits.", words.MAPS),
         paragraph(
             "Beside a hole, the plan steers away from it, often straight into the edge of the lake: an "
             "action that cannot end badly. As the temperature rises, reward counts for less and the plan "
             "wanders more:"
         ),
-        figure(pages.picture(folder, "sweep"), "Value and entropy against temperature.", pages.SWEEP),
+        figure(words.picture(folder, "sweep"), "Value and entropy against temperature.", words.SWEEP),
     ]
 
 
@@ -84,7 +85,7 @@ def _optimism(answer: dict[str, Any], folder: Path) -> list[str]:
             "states becomes the plain expectation of section 1: control."
         ),
         figure(
-            pages.picture(folder, "optimism"),
+            words.picture(folder, "optimism"),
             "Believed and true probability of reaching the goal.",
             f"Probability of reaching the goal within {found['moves']} moves: as each method believes, and "
             "as its policy does on the real ice. Computed exactly, not simulated.",
@@ -114,7 +115,7 @@ def _optimism(answer: dict[str, Any], folder: Path) -> list[str]:
             f"probability {lottery['optimistic']:.3f}, control with {lottery['variational']:.3f}."
         ),
         figure(
-            pages.picture(folder, "lottery"),
+            words.picture(folder, "lottery"),
             "Probability of the risky action under either method.",
             "Exact inference averages exp(reward), in which the rare prize outweighs everything; control "
             "averages the reward.",
@@ -133,7 +134,9 @@ def _meeting(answer: dict[str, Any], folder: Path) -> list[str]:
         ),
         formula("p(s_t | O_{1:T}) ∝ α_t(s_t) β_t(s_t)"),
         figure(
-            pages.picture(folder, "messages"), "Forward message, backward message, product.", pages.MEETING
+            words.picture(folder, "messages"),
+            "Forward message, backward message, product.",
+            words.MEETING,
         ),
     ]
 
