@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from maxentrl.infer.solution import Solution, solve
     from maxentrl.models.sources import load_problem, save_problem
     from maxentrl.models.tabular import TabularMDP
-from maxentrl.models.transition import Dense, Sparse
+    from maxentrl.models.transition import Dense, Sparse
 
 __version__ = "0.1.0"
 
