@@ -47,8 +47,7 @@ def read_headers(path: str | os.PathLike[str], keys: Collection[str]) -> dict[st
         headers = {}
         for key, member in _members(path, archive).items():
             if key in keys:
-                with archive.open(member) as file:
-                    headers[key] = _header(path, key, file, member.file_size)
+                headers[key] = _header(path, key, archive, member)
         return headers
 
 
@@ -97,19 +96,22 @@ def _members(path: str | os.PathLike[str], archive: zipfile.ZipFile) -> dict[str
     return members
 
 
-def _header(path: str | os.PathLike[str], key: str, file: zipfile.ZipExtFile, stored: int) -> Header:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
-        raise InputError(f"{path}: {key} has array format {version}; 1.0 and 2.0 can be read.")
+def _header(
+    path: str | os.PathLike[str], key: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> Header:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise InputError(f"{path}: {key} has array format {version}; 1.0 and 2.0 can be read.")
+        size = member.file_size - file.tell()
     if dtype.hasobject:
         raise InputError(
             f"{path}: {key} holds Python objects, which are never loaded; store numbers or text."
         )
-    size = stored - file.tell()
     if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != size:
         raise InputError(f"{path}: {key} declares shape {shape} of {dtype}, but {size} bytes are stored.")
     return Header(shape, dtype, size)

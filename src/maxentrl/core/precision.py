@@ -1,4 +1,4 @@
-"""Where the number format is chosen: exact inference runs in float64, locally, and nothing global is flipped."""
+"""Where the number format is chosen: exact inference runs in float64, locally; nothing global is flipped."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def to_host(tree: R) -> R:
 
 
 def aligned(values, dtype=None) -> np.ndarray:
-    """A copy of an array that JAX can take as it lies: contiguous, and beginning at a multiple of 64 bytes."""
+    """A copy of an array that JAX can take as it lies: contiguous, beginning at a multiple of 64 bytes."""
     values = np.asarray(values)
     dtype = np.dtype(values.dtype if dtype is None else dtype)
     size = values.size * dtype.itemsize

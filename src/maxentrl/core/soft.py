@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from maxentrl.core.types import Scalar
+from maxentrl.core.types import Array, Scalar
 
 Kind = Literal["max", "soft", "mean"]
 Axis = int | tuple[int, ...]
@@ -36,7 +36,7 @@ def temperature_kind(temperature: Scalar) -> Kind:
     return "max" if value == 0.0 else "mean" if np.isposinf(value) else "soft"
 
 
-def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.Array:
+def lme(x: Array, log_weight: Array | None = None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.Array:
     """Log-mean-exp of `x` under weights `w = exp(log_weight)`: temp * log sum_i w_i exp(x_i / temp).
 
     Args:
@@ -71,7 +71,7 @@ def lme(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.A
     return jnp.where(some, jnp.squeeze(top, axis) + temperature * jnp.where(some, log_total, 0.0), -jnp.inf)
 
 
-def tilt(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.Array:
+def tilt(x: Array, log_weight: Array | None = None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.Array:
     """Log of the tilted distribution log( w_i exp(x_i / temp) / Z ): the gradient of `lme`, in nats.
 
     Arguments as for `lme`. At temperature 0 it is `w` restricted to the maxima, at inf it is `w`, each
@@ -92,14 +92,14 @@ def tilt(x, log_weight=None, temperature: Scalar = 1.0, axis: Axis = -1) -> jax.
     return jnp.where(allowed, score - jnp.where(jnp.isfinite(log_total), log_total, 0.0), -jnp.inf)
 
 
-def entropy(log_p, axis: Axis = -1) -> jax.Array:
+def entropy(log_p: Array, axis: Axis = -1) -> jax.Array:
     """Entropy -sum_i p_i log p_i in nats, with 0 log 0 = 0."""
     possible = log_p > -jnp.inf
     safe = jnp.where(possible, log_p, 0.0)
     return -jnp.sum(jnp.where(possible, jnp.exp(safe) * safe, 0.0), axis)
 
 
-def kl(log_p, log_q, axis: Axis = -1) -> jax.Array:
+def kl(log_p: Array, log_q: Array, axis: Axis = -1) -> jax.Array:
     """Kullback-Leibler divergence sum_i p_i (log p_i - log q_i) in nats, with 0 log 0 = 0.
 
     `log_q` may be unnormalised (the counting measure, 0, gives minus the entropy). It is +inf where p puts

@@ -15,7 +15,7 @@ Scalar: TypeAlias = int | float | jax.Array | np.ndarray | np.floating
 """A number, a 0-d array, or a traced value."""
 
 Dynamics: TypeAlias = Literal["given", "posterior"]
-"""`given`: the agent meets the dynamics as they are (control). `posterior`: it imagines them tilted by luck."""
+"""`given`: the dynamics as they are, met by control. `posterior`: imagined, and tilted by luck."""
 
 
 class Temperatures(NamedTuple):

@@ -31,7 +31,7 @@ NAMED = 8
 
 
 class Edges:
-    """The possible transitions of allowed actions in live states as flat arrays: state, action, next state."""
+    """The possible transitions of allowed actions in live states: flat arrays state, action, state_next."""
 
     def __init__(self, mdp: TabularMDP):
         allowed = ~np.asarray(mdp.terminal)[:, None] & np.isfinite(np.asarray(mdp.log_prior))
@@ -49,8 +49,8 @@ def require_exit(mdp: TabularMDP) -> None:
     terminal = np.asarray(mdp.terminal)
     if not terminal.any():
         raise InputError(
-            "discount 1 without a horizon is the first-exit problem, and needs terminal states; this problem has none. "
-            "Give a discount below 1, a horizon, or mark the goals as terminal."
+            "discount 1 without a horizon is the first-exit problem, and needs terminal states; this problem "
+            "has none. Give a discount below 1, a horizon, or mark the goals as terminal."
         )
     edges = Edges(mdp)
     safe = terminal.copy()
@@ -68,7 +68,7 @@ def require_exit(mdp: TabularMDP) -> None:
 
 
 def explain_divergence(mdp: TabularMDP, temperatures: Temperatures, discount: float = 1.0) -> None:
-    """Raise `InfeasibleError` naming the loop that pays most, for a stationary problem that could not be solved.
+    """Raise `InfeasibleError` for a stationary problem that was not solved, naming the loop that pays most.
 
     With posterior dynamics a discount below 1 is one more chance to leave: it costs t_state * log(discount) a
     step.
@@ -84,19 +84,19 @@ def explain_divergence(mdp: TabularMDP, temperatures: Temperatures, discount: fl
     if worst is None or gain < -1e-9:
         raise InfeasibleError(
             f"{_kind(discount)} could not be solved to a proven answer: every loop loses "
-            f"reward (the dearest to hold loses {-gain:.3g} a step), but so slowly that the values cannot be bounded in "
-            "this number format. Give a discount below 1 or lower the rewards."
+            f"reward (the dearest to hold loses {-gain:.3g} a step), but so slowly that the values cannot be "
+            "bounded in this number format. Give a discount below 1 or lower the rewards."
         )
     alpha = temperatures.action
     radius = (
         f" (spectral radius {math.exp(min(gain / float(alpha), 700)):.6g}, must be below 1)"
-        if (temperature_kind(alpha) == "soft")
+        if temperature_kind(alpha) == "soft"
         else ""
     )
     raise InfeasibleError(
         f"{_kind(discount)} has no finite solution: looping through {_named(mdp, worst)} "
-        f"pays {gain:.6g} a step at this temperature{radius}, so values grow without bound. Lower the rewards, change "
-        "the temperature or the prior, or give a discount below 1."
+        f"pays {gain:.6g} a step at this temperature{radius}, so values grow without bound. Lower the "
+        "rewards, change the temperature or the prior, or give a discount below 1."
     )
 
 
@@ -113,7 +113,7 @@ def _named(mdp: TabularMDP, states: np.ndarray) -> str:
 
 
 def _loops(mdp: TabularMDP):
-    """Strongly connected sets of live states that hold at least one transition: (states, allowed pairs [S, A])."""
+    """Strongly connected sets of live states that hold a transition: (states, allowed pairs [S, A])."""
     edges = Edges(mdp)
     label = _components(mdp, edges.state, edges.state_next)
     inside = (label[edges.state] == label[edges.state_next]) & ~np.asarray(mdp.terminal)[edges.state_next]
@@ -124,7 +124,7 @@ def _loops(mdp: TabularMDP):
 
 
 def _end_components(mdp: TabularMDP):
-    """Maximal end components (de Alfaro 1997): drop actions that may leave, split, and repeat until nothing changes."""
+    """Maximal end components (de Alfaro 1997): drop actions that may leave, split, until nothing changes."""
     edges = Edges(mdp)
     terminal = np.asarray(mdp.terminal)
     pairs = np.zeros((mdp.states, mdp.actions), bool)

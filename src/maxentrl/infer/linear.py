@@ -1,4 +1,4 @@
-"""Linear systems (I - M) x = b in a Markov chain M whose mass dies out: policy evaluation and its transpose."""
+"""Linear systems (I - M) x = b in a Markov chain M whose mass dies out: policy evaluation, its transpose."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import bicgstab
 
+from maxentrl.core.types import Array
 from maxentrl.infer.backup import expectation, push
 from maxentrl.models.transition import Dense, Transition
 
@@ -17,7 +18,7 @@ RESTARTS = 30
 SWEEPS = 20_000
 
 
-def resolvent(chain: Transition, b, *, transpose: bool = False) -> jax.Array:
+def resolvent(chain: Transition, b: Array, *, transpose: bool = False) -> jax.Array:
     """x [S] with x = b + M x (or x = b + M^T x), where M is a one-action `Transition`.
 
     With M = discount P_pi and b the reward it is the value of the policy; transposed, with b the start
@@ -31,7 +32,7 @@ def resolvent(chain: Transition, b, *, transpose: bool = False) -> jax.Array:
     return _solve(chain, b, transpose, _iterate_or_raise)
 
 
-def solve_chain(chain: Transition, b) -> jax.Array:
+def solve_chain(chain: Transition, b: Array) -> jax.Array:
     """`resolvent` without the refusal, for callers that check the answer themselves: it may be anything."""
     return _solve(chain, b, False, _iterate)
 
@@ -61,7 +62,7 @@ def matrix(chain: Transition) -> jax.Array:
 
 
 def _iterate(apply, b):
-    """Solve apply(x) = b: restarted BiCGStab while it helps, then sweeps x <- x + residual, which always contract."""
+    """Solve apply(x) = b: restarted BiCGStab while it helps, then sweeps x <- x + residual: they contract."""
     scale = jnp.max(jnp.abs(b)) + jnp.finfo(b.dtype).tiny
     target = 64 * jnp.finfo(b.dtype).eps * scale
 
@@ -101,5 +102,6 @@ def _iterate_or_raise(apply, b):
     return eqx.error_if(
         x,
         ~(jnp.max(jnp.abs(b - apply(x))) <= 1e-7 * jnp.max(jnp.abs(b))),
-        "a linear system in the policy's Markov chain did not converge: its mass does not die out, or too slowly.",
+        "a linear system in the policy's Markov chain did not converge: its mass does not die out, or too "
+        "slowly.",
     )

@@ -1,4 +1,4 @@
-"""What any policy is worth: values, occupancies, the evidence bound it gives, and improvement until none is left."""
+"""What any policy is worth: values, occupancies, its evidence bound, and improvement until none is left."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
@@ -19,7 +20,7 @@ from maxentrl.core.check import (
 )
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import temperature_kind
-from maxentrl.core.types import Array, Scalar, Temperatures
+from maxentrl.core.types import Array, Scalar
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
 from maxentrl.infer.first_exit import require_exit
@@ -30,7 +31,11 @@ from maxentrl.models.transition import Dense, Sparse, Transition
 
 
 class Bound(NamedTuple):
-    """evidence_bound: E[sum r / temperature] - KL(pi || rho), nats; gap: log p(O) minus it, the KL to the posterior."""
+    """How much of the evidence a policy explains.
+
+    evidence_bound: E[sum r / temperature] - KL(pi || rho), nats.
+    gap: log p(O) minus the bound, nats: the divergence of the policy's trajectories from the posterior.
+    """
 
     evidence_bound: Float[Array, ""]
     gap: Float[Array, ""]
@@ -38,9 +43,14 @@ class Bound(NamedTuple):
 
 @in_double_precision
 def evaluate(
-    mdp: TabularMDP, log_policy, *, temperature: Scalar, discount: Scalar = 1.0, horizon: int | None = None
+    mdp: TabularMDP,
+    log_policy: Array,
+    *,
+    temperature: Scalar,
+    discount: Scalar = 1.0,
+    horizon: int | None = None,
 ) -> Float[Array, "*times S"]:
-    """Soft value of any policy under the given dynamics: V = E_pi[ r + discount V' ] - temperature KL(pi || rho).
+    """Soft value of any policy, given dynamics: V = E_pi[ r + discount V' ] - temperature KL(pi || rho).
 
     Args:
         log_policy: log pi(a|s), [S, A], or [T, S, A] over a finite horizon ([S, A] is repeated).
@@ -66,7 +76,7 @@ def evaluate(
 
 @in_double_precision
 def occupancy(
-    mdp: TabularMDP, log_policy, *, discount: Scalar = 1.0, horizon: int | None = None
+    mdp: TabularMDP, log_policy: Array, *, discount: Scalar = 1.0, horizon: int | None = None
 ) -> Float[Array, "*T S A"]:
     """Expected discounted visits of each state and action from the start, under the given dynamics.
 
@@ -83,7 +93,7 @@ def occupancy(
 
 @in_double_precision
 def evidence_bound(
-    mdp: TabularMDP, log_policy, *, temperature: Scalar, horizon: int, discount: Scalar = 1.0
+    mdp: TabularMDP, log_policy: Array, *, temperature: Scalar, horizon: int, discount: Scalar = 1.0
 ) -> Bound:
     """How much of the evidence a policy explains: log p(O) = bound + KL( q_pi(tau) || p(tau | O) ).
 
@@ -99,14 +109,14 @@ def evidence_bound(
 @in_double_precision
 def soft_policy_iteration(
     mdp: TabularMDP,
-    log_policy=None,
+    log_policy: Array | None = None,
     *,
     temperature: Scalar,
     discount: Scalar,
     tolerance: float = 1e-10,
     max_steps: int = 1000,
 ) -> tuple[Array, list[Array]]:
-    """Alternate exact evaluation and improvement pi <- rho exp(Q / temperature) / Z; every step raises every value.
+    """Alternate exact evaluation and improvement pi <- rho exp(Q / temperature) / Z; no value ever falls.
 
     Returns the last log-policy [S, A] and the values [S] of each policy on the way (Haarnoja et al. 2018,
     theorem 1). It is Newton's method on the soft Bellman equation; `solve` is the way to get the answer
@@ -128,7 +138,7 @@ def soft_policy_iteration(
     return log_pi, values
 
 
-def policy_chain(mdp: TabularMDP, log_pi, discount: Scalar) -> Transition:
+def policy_chain(mdp: TabularMDP, log_pi: Array, discount: Scalar) -> Transition:
     """discount P_pi as a one-action `Transition`, from log pi [A, S] and the given dynamics."""
     weight = discount * jnp.where(mdp.terminal, 0.0, jnp.exp(log_pi))
     if isinstance(mdp.transition, Dense):
@@ -138,7 +148,7 @@ def policy_chain(mdp: TabularMDP, log_pi, discount: Scalar) -> Transition:
     return Sparse(jnp.asarray(mdp.transition.successor).reshape(flat), flow.reshape(flat))
 
 
-def _policy(mdp: TabularMDP, log_policy, discount: Scalar, horizon: int | None):
+def _policy(mdp: TabularMDP, log_policy: Array, discount: Scalar, horizon: int | None) -> jax.Array:
     """The policy as [A, S] or [T, A, S], checked where it can be looked at."""
     check_discount(discount)
     check_horizon(horizon)
@@ -161,14 +171,3 @@ def _policy(mdp: TabularMDP, log_policy, discount: Scalar, horizon: int | None):
     if horizon is not None and log_pi.ndim == 2:
         log_pi = jnp.broadcast_to(log_pi, (horizon, *log_pi.shape))
     return log_pi.swapaxes(-1, -2)
-
-
-__all__ = [
-    "Bound",
-    "Temperatures",
-    "evaluate",
-    "evidence_bound",
-    "occupancy",
-    "policy_chain",
-    "soft_policy_iteration",
-]

@@ -69,7 +69,7 @@ class Posterior(eqx.Module):
     def sample(
         self, key: jax.Array, count: int
     ) -> tuple[Integer[Array, "count T"], Integer[Array, "count T"], Integer[Array, "count"]]:
-        """Draw `count` trajectories exactly: states [count, T], actions [count, T] and lengths [count] in steps.
+        """Draw `count` trajectories exactly: states [count, T], actions [count, T], lengths [count] in steps.
 
         A trajectory ends at a terminal state or with the discount; entries past its length are -1.
         """
@@ -163,8 +163,10 @@ def _messages(mdp: TabularMDP, temperatures: Temperatures, discount, horizon: in
     )
 
 
-def roll_out(mdp: TabularMDP, log_initial, log_pi, v, state_temperature, discount):
-    """Marginals log p(s_t) [T, S] and log p(s_t, a_t) [T, A, S], sent forward from the start with these dynamics."""
+def roll_out(
+    mdp: TabularMDP, log_initial: Array, log_pi: Array, v: Array, state_temperature: Scalar, discount: Scalar
+) -> tuple[jax.Array, jax.Array]:
+    """Marginals log p(s_t) [T, S] and log p(s_t, a_t) [T, A, S], sent forward with these dynamics."""
 
     def step(log_d, inputs):
         log_pi_t, v_next = inputs
@@ -177,7 +179,7 @@ def roll_out(mdp: TabularMDP, log_initial, log_pi, v, state_temperature, discoun
 
 
 def _push_tilted(transition, log_mass, v_next, state_temperature, discount):
-    """`log_push` through the tilted dynamics P exp((V' - V_ahead) / t): tilt what leaves, then what arrives."""
+    """`log_push` through tilted dynamics P exp((V' - V_ahead) / t): tilt what leaves, then what arrives."""
     if temperature_kind(state_temperature) == "mean":
         return one.log_push(transition, log_mass) + jnp.log(jnp.asarray(discount, log_mass.dtype))
     ahead = one.look_ahead(transition, v_next, state_temperature, discount)
