@@ -56,7 +56,7 @@ def _plan(manifest: dict[str, Any], folder: Path) -> list[str]:
             f"{number(answer['discount'])} and the dynamics as they are, it solves"
         ),
         formula(words.GIVEN, words.VALUE, words.POLICY),
-        table(("", "", ""), [(name, float(plan[key]), words) for name, key, words in rows]),
+        table(("", "", ""), [(name, float(plan[key]), meaning) for name, key, meaning in rows]),
         paragraph(words.certificate_words(manifest["certificate"], None)),
         figure(words.picture(folder, "plan"), "Values with policy arrows, and visits.", words.MAPS),
         paragraph(
