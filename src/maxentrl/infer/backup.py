@@ -195,12 +195,14 @@ def log_push(transition: Transition | Arrivals, log_mass) -> jax.Array:
     """
     if isinstance(transition, Dense):
         return lme(log_mass.T[:, :, None], jnp.log(transition.probability), 1.0, axis=(0, 1))
-    probability = jnp.asarray(transition.probability)
+    log_mass, probability = jnp.asarray(log_mass), jnp.asarray(transition.probability)
     top = jax.lax.stop_gradient(jnp.max(log_mass))
     top = jnp.where(jnp.isfinite(top), top, 0.0)
-    low = jnp.min(log_mass, where=log_mass > -jnp.inf, initial=jnp.inf) - top
-    least = jnp.min(probability, where=probability > 0, initial=1.0)
-    held = low + jnp.log(least) > 0.9 * jnp.log(jnp.finfo(probability.dtype).tiny)
+    # Half of the format's range for the masses, half for the probabilities. XLA is fast at `any`, not at
+    `min`. half = 0.45 * jnp.log(jnp.finfo(log_mass.dtype).tiny) rare = jnp.any((probability > 0) &
+    (probability < jnp.exp(half))) if isinstance(transition, Arrivals):
+        rare |= jnp.any(jnp.asarray(transition.rest_probability) < jnp.exp(half))
+    held = ~rare & ~jnp.any((log_mass > -jnp.inf) & (log_mass - top < half))
 
     def together(log_mass):
         possible = log_mass > -jnp.inf

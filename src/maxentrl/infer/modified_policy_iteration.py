@@ -198,7 +198,7 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
 
     def right_side(dtype):
         successor, weight = _transition(m, policy, kind, dtype)
-        return lambda x: expect(successor[None], weight[None], x, 0), ((change - centre) / size).astype(dtype)
+        return lambda x: _product(successor, weight, x), ((change - centre) / size).astype(dtype)
 
     def corrected(y, shift):
         constant = shift.astype(w.dtype) * size + centre * (1.0 + factor)
@@ -298,7 +298,7 @@ def _backup(m: Lists, v, kind: Kind):
 
 
 def _transition(m: Lists, policy, kind: Kind, dtype):
-    """successor [L, S] and weight [L, S], so that discount P x = sum_l weight[l] x[successor[l]], 0 where terminal."""
+    """successor and weight [G, L, S], so that discount P x = sum_gl weight[g, l] x[successor[g, l]], 0 where terminal."""
     actions, count, states = m.probability.shape
     scale = (m.discount * m.live).astype(dtype)
     zero = jnp.zeros(states, dtype)
@@ -315,7 +315,7 @@ def _transition(m: Lists, policy, kind: Kind, dtype):
             start = jnp.zeros(states, jnp.int32)
             return accumulate(lambda a, y: y + (policy == a).astype(jnp.int32) * m.successor[a, k], 0, actions, start)
 
-        return _each(chosen, count, m), _each(weight, count, m)
+        return _each(chosen, count, m)[None], _each(weight, count, m)[None]
     if m.shared is not None:
         slot = jnp.asarray(m.shared.slot)
 
@@ -326,9 +326,14 @@ def _transition(m: Lists, policy, kind: Kind, dtype):
 
             return scale * accumulate(add, 0, actions, zero)
 
-        return jnp.asarray(m.shared.successor), _each(merged, m.shared.successor.shape[0], m)
-    mixed = (scale * policy.astype(dtype))[:, None] * m.probability.astype(dtype)
-    return m.successor.reshape(actions * count, states), mixed.reshape(actions * count, states)
+        return jnp.asarray(m.shared.successor)[None], _each(merged, m.shared.successor.shape[0], m)[None]
+    return m.successor, (scale * policy.astype(dtype))[:, None] * m.probability.astype(dtype)
+
+
+def _product(successor, weight, x):
+    """discount P x [S]. A pass per group: the lists of all actions at once would push each other out of the caches."""
+    first = expect(successor, weight, x, 0)
+    return lax.fori_loop(1, len(weight), lambda g, y: y + expect(successor, weight, x, g), first)
 
 
 def _each(make, count: int, m: Lists):

@@ -59,6 +59,11 @@ def from_gymnasium(
     entered without the flag (in Taxi), its probability goes to one more state, the last one, named "exit".
     Time limits are no part of the problem.
 
+    A reward that is paid on arrival is averaged over the next states, because rewards belong to state and
+    action here. Under given dynamics nothing is lost. Under posterior dynamics every attempt is paid the
+    average, whatever comes of it, and the tilted dynamics imagine that it fails and can be repeated: values
+    can exceed the largest payoff. Where that is not meant, let the state that is reached pay, a step later.
+
     Args:
         env: an id such as "FrozenLake-v1" (the newest version when it has none), or an environment.
         prior: action prior, as for `TabularMDP`.
