@@ -198,9 +198,10 @@ def log_push(transition: Transition | Arrivals, log_mass) -> jax.Array:
     log_mass, probability = jnp.asarray(log_mass), jnp.asarray(transition.probability)
     top = jax.lax.stop_gradient(jnp.max(log_mass))
     top = jnp.where(jnp.isfinite(top), top, 0.0)
-    # Half of the format's range for the masses, half for the probabilities. XLA is fast at `any`, not at
-    `min`. half = 0.45 * jnp.log(jnp.finfo(log_mass.dtype).tiny) rare = jnp.any((probability > 0) &
-    (probability < jnp.exp(half))) if isinstance(transition, Arrivals):
+    # Half of the format's range for the masses, half for the probabilities. XLA is fast at `any`, not `min`.
+    half = 0.45 * jnp.log(jnp.finfo(log_mass.dtype).tiny)
+    rare = jnp.any((probability > 0) & (probability < jnp.exp(half)))
+    if isinstance(transition, Arrivals):
         rare |= jnp.any(jnp.asarray(transition.rest_probability) < jnp.exp(half))
     held = ~rare & ~jnp.any((log_mass > -jnp.inf) & (log_mass - top < half))
 

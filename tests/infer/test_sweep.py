@@ -1,0 +1,135 @@
+"""The fast routes say what the definitions say: one sweep of the value, and mass sent forward."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maxentrl import Sparse, TabularMDP
+from maxentrl.core.types import Temperatures
+from maxentrl.infer import backup as one
+from maxentrl.infer import tabular
+from maxentrl.infer.arrivals import arrivals
+
+A, K, S = 3, 4, 40
+DISCOUNT = 0.9
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+def problem(local: bool, prior: str, dtype: str = "float64", actions: int = A, count: int = K) -> TabularMDP:
+    """Random lists with forbidden actions and a terminal state, marked as local or not."""
+    rng = np.random.default_rng(3)
+    successor = rng.integers(0, S, (S, actions, count))
+    probability = rng.dirichlet(np.ones(count), (S, actions)).astype(dtype)
+    reward = rng.normal(size=(S, actions))
+    reward[rng.random((S, actions)) < 0.2] = -np.inf
+    reward[:, 0] = 0.3
+    weights = np.log(rng.dirichlet(np.ones(actions), S)) if prior == "uneven" else prior
+    terminal = np.arange(S) == 3
+    mdp = TabularMDP((successor, probability), reward, prior=weights, terminal=terminal, dtype=dtype)
+    lists = mdp.transition
+    assert isinstance(lists, Sparse)
+    return mdp._replace(transition=Sparse(lists.successor, lists.probability, local))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3, np.inf])
+@pytest.mark.parametrize(("local", "dtype"), [(True, "float64"), (False, "float64"), (False, "float32")])
+def test_the_value_sweep_and_its_gradient_equal_those_of_the_backup(temperature, local, dtype):
+    mdp = problem(local, "uneven", dtype)
+    temperatures = Temperatures(temperature, np.inf)
+    v = np.random.default_rng(1).normal(size=S).astype(dtype)
+
+    def defined(reward, v, discount):
+        return one.backup(mdp.with_reward(reward), v, temperatures, discount)[1]
+
+    def swept(reward, v, discount):
+        return one.value_backup(mdp.with_reward(reward), v, temperatures, discount)
+
+    where = (jnp.asarray(mdp.reward), jnp.asarray(v), jnp.asarray(DISCOUNT, dtype))
+    (old, back), (new, back_new) = jax.vjp(defined, *where), jax.vjp(swept, *where)
+    # A few roundings of numbers of order 1 to 10, and of sums of up to S of them in the gradients.
+    assert new.dtype == dtype
+    np.testing.assert_allclose(new, old, rtol=0, atol=64 * EPS[dtype])
+    cotangent = jnp.cos(jnp.arange(S, dtype=dtype))
+    for expected, found in zip(back(cotangent), back_new(cotangent), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=64 * S * EPS[dtype])
+
+
+@pytest.mark.parametrize(("actions", "count"), [(20, 2), (2, 20)])
+def test_long_lists_of_actions_or_successors_change_nothing(actions, count):
+    mdp = problem(True, "uniform", "float64", actions, count)
+    v = np.random.default_rng(1).normal(size=S)
+    for temperature in (0.0, 0.3, np.inf):
+        temperatures = Temperatures(temperature, np.inf)
+        expected = one.backup(mdp, v, temperatures, DISCOUNT)[1]
+        found = one.value_backup(mdp, v, temperatures, DISCOUNT)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=64 * EPS["float64"])
+
+
+def test_the_second_derivative_in_the_temperature_is_the_slope_of_the_first():
+    mdp = problem(False, "uneven")
+
+    def total(temperature):
+        return jnp.sum(tabular.backward(mdp, Temperatures(temperature, jnp.inf), 3))
+
+    slope, step = jax.grad(total), 1e-5
+    difference = (slope(0.5 + step) - slope(0.5 - step)) / (2 * step)
+    # The error of a central difference: step^2 times a third derivative of order 1e4, and rounding / step.
+    np.testing.assert_allclose(jax.grad(slope)(0.5), difference, rtol=1e-6)
+
+
+def crowd() -> Sparse:
+    """Lists in which a quarter of all entries lead to one state, and one list is empty."""
+    rng = np.random.default_rng(5)
+    successor = rng.integers(0, S, (A, K, S)).astype(np.int32)
+    successor[:, 0] = 7
+    probability = rng.dirichlet(np.ones(K), (A, S)).transpose(0, 2, 1).copy()
+    probability[1, 2] = 0.0
+    return Sparse(successor, probability)
+
+
+@pytest.mark.parametrize("turn", [lambda lists: lists, arrivals], ids=["lists", "arrivals"])
+def test_mass_sent_forward_is_the_transposed_product(turn):
+    lists, mass = crowd(), np.random.default_rng(1).random((A, S))
+    expected = np.zeros(S)
+    for a, k, s in np.ndindex(A, K, S):
+        expected[lists.successor[a, k, s]] += mass[a, s] * lists.probability[a, k, s]
+    np.testing.assert_allclose(one.push(turn(lists), mass), expected, rtol=A * K * S * EPS["float64"])
+
+
+@pytest.mark.parametrize("spread", [1.0, 3000.0])
+@pytest.mark.parametrize("turn", [lambda lists: lists, arrivals], ids=["lists", "arrivals"])
+def test_log_mass_sent_forward_is_right_within_and_beyond_the_range_of_the_number_format(turn, spread):
+    lists, rng = crowd(), np.random.default_rng(1)
+    log_mass = -spread * rng.random((A, S))
+    log_mass[0, :5] = -np.inf
+    expected = np.full(S, -np.inf)
+    for a, k, s in np.ndindex(A, K, S):
+        if lists.probability[a, k, s] > 0:
+            flow = log_mass[a, s] + np.log(lists.probability[a, k, s])
+            expected[lists.successor[a, k, s]] = np.logaddexp(expected[lists.successor[a, k, s]], flow)
+    found = one.log_push(turn(lists), jnp.asarray(log_mass))
+    # Each exponential of an argument up to `spread` is off by that many units in the last place.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=4 * A * K * S * (1 + spread) * EPS["float64"])
+    reached = expected > -np.inf
+    slope = jax.grad(lambda x: jnp.sum(jnp.where(reached, one.log_push(turn(lists), x), 0.0)))(
+        jnp.asarray(log_mass)
+    )
+    # Each arriving sum is shared out among what it is made of: the shares add up to one per state reached.
+    np.testing.assert_allclose(jnp.sum(slope), reached.sum(), rtol=S * (1 + spread) * EPS["float64"])
+
+
+def test_states_whose_neighbours_lead_to_neighbours_are_local():
+    here = np.arange(1000)
+    near = np.stack([np.minimum(here + 1, 999), here], 1)[:, None]
+    far = np.random.default_rng(0).integers(0, 1000, (1000, 1, 2))
+    half = np.full((1000, 1, 2), 0.5)
+    for successor, local in ((near, True), (far, False)):
+        lists = TabularMDP((successor, half), np.zeros((1000, 1))).transition
+        assert isinstance(lists, Sparse) and lists.local is local
