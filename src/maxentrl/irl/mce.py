@@ -173,6 +173,7 @@ def fit(
             else np.arange(demos.count)
         )
     log_policy = np.asarray(best.memo.log_policy).swapaxes(-1, -2)
+    taken = decisions > 0
     allowed = choices(mdp)
     log_choices = np.log(np.maximum(allowed.sum(1), 1))
     spread = covariances(information, scores, clusters, scale)
@@ -186,7 +187,7 @@ def fit(
         names=names,
         weights=best.argument,
         reward=np.asarray(model.reward(best.argument)),
-        log_likelihood=float(np.sum(decisions * log_policy, where=decisions > 0)),
+        log_likelihood=float(decisions[taken] @ log_policy[taken]),
         log_likelihood_uniform=-float(decisions.sum(-1).reshape(-1, mdp.states).sum(0) @ log_choices),
         gradient_norm=float(np.linalg.norm(gradient)),
         converged=best.converged,
