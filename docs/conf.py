@@ -11,7 +11,14 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Reinforcement learning as probabilistic inference"}
+html_theme_options = {
+    "description": "Reinforcement learning as probabilistic inference",
+    "page_width": "1180px",
+    "body_max_width": "900px",
+    "sidebar_width": "260px",
+}
+highlight_language = "none"
+default_role = "code"
 suppress_warnings = ["myst.xref_missing"]
 
 FIELD = re.compile(r"([a-z]\w*(?:, [a-z]\w*)*): (.+)")
