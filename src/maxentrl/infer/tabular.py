@@ -1,7 +1,7 @@
 """Messages over a finite horizon for tables: `backward`, `forward`, `sample`, `evaluate`, `occupancy`.
 
-The loop over time is one scan; memory grows with T S. Time runs t = 0 .. T-1 in arrays; the action at T-1 is followed
-by no transition that matters, so the message after the end is `final_value`, 0 unless given.
+The loop over time is one scan; memory grows with T S. Time runs t = 0 .. T-1 in arrays; the action at T-1 is
+followed by no transition that matters, so the message after the end is `final_value`, 0 unless given.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ def rewards_in_time(mdp: TabularMDP):
     return mdp.reward if mdp.reward.ndim == 3 else None
 
 
-def backward(mdp: TabularMDP, temperatures: Temperatures, horizon: int, discount: Scalar = 1.0, final_value=None):
-    """Backward messages V [T+1, S], in units of reward: V[t] is log p(O_{t:T} | s_t) * temperature, V[T] the end.
+def backward(
+    mdp: TabularMDP, temperatures: Temperatures, horizon: int, discount: Scalar = 1.0, final_value=None
+):
+    """Backward messages V [T+1, S], in units of reward: V[t] is temperature * log p(O_{t:T} | s_t).
 
     V[t] = backup(V[t+1]); Levine (2018), equations 4-9, with the temperature written out.
     """
@@ -47,11 +49,11 @@ def action_values(mdp: TabularMDP, v, state_temperature: Scalar, discount: Scala
 
 
 def forward(mdp: TabularMDP, temperature: Scalar, horizon: int, discount: Scalar = 1.0):
-    """Forward messages log p(s_t, O_{1:t-1}) [T, S] in the optimality model; -inf where a state cannot be reached.
+    """Forward messages log p(s_t, O_{1:t-1}) [T, S] in the optimality model; -inf where nothing arrives.
 
     a_1 = p0;  a_{t+1}(s') = discount sum_{s,a} a_t(s) rho(a|s) exp(r_t(s,a)/temperature) P(s'|s,a).
-    The actions are not normalised before they are sent on: that would drop p(O_t | s_t). What has reached a terminal
-    state stays there.
+    The actions are not normalised before they are sent on: that would drop p(O_t | s_t). What has reached a
+    terminal state stays there.
     """
     log_initial = jnp.log(jnp.asarray(mdp.initial))
     log_prior = jnp.where(mdp.terminal, -jnp.inf, jnp.asarray(mdp.log_prior).T)
@@ -67,7 +69,7 @@ def forward(mdp: TabularMDP, temperature: Scalar, horizon: int, discount: Scalar
 
 
 def occupancy(mdp: TabularMDP, log_policy, discount: Scalar = 1.0):
-    """Discounted state-action marginals [T, A, S] of a policy [T, A, S] under the given dynamics, from the start.
+    """Discounted state-action marginals [T, A, S] of a policy [T, A, S] from the start, given dynamics.
 
     mu_t(s,a) = discount^t Pr(s_t = s, a_t = a); terminal states hold no actions.
     """
@@ -82,7 +84,8 @@ def occupancy(mdp: TabularMDP, log_policy, discount: Scalar = 1.0):
 def evaluate(mdp: TabularMDP, log_policy, temperature: Scalar, discount: Scalar = 1.0, final_value=None):
     """Soft values V [T+1, S] of any policy [T, A, S] under the given dynamics.
 
-    V_t = E_pi[ r_t + discount E[V_{t+1}] ] - temperature KL(pi_t || rho). At temperature 0 the KL is not counted.
+    V_t = E_pi[ r_t + discount E[V_{t+1}] ] - temperature KL(pi_t || rho). At temperature 0 the KL is not
+    counted.
     """
     last = jnp.zeros(mdp.states, mdp.dtype) if final_value is None else jnp.asarray(final_value, mdp.dtype)
     last = jnp.where(mdp.terminal, 0.0, last)

@@ -33,15 +33,16 @@ class TabularMDP(eqx.Module):
     """A finite Markov decision process with an action prior, checked once, here.
 
     Args:
-        transition: `[S, A, S]` probabilities; or a pair (successor `[S, A, K]` integers, probability `[S, A, K]`)
-            of padded successor lists (padding has probability 0); or a `Dense` or `Sparse`. What is sparse stays
-            sparse. Each row of an allowed action in a live state sums to 1.
-        reward: `[S, A]`, or `[T, S, A]` when it changes with time (finite horizons only), in units of reward. -inf
-            forbids an action; other non-finite values are refused.
-        prior: `"uniform"` (over the allowed actions), `"counting"` (log-weight 0 for every allowed action: the
-            formulas `log sum exp` and `reward + temperature * entropy` of most of the literature), or log-weights
-            `[S, A]` in nats, -inf to forbid. The prior convention measures entropy relative to the prior and
-            gives a terminal state no advantage or penalty; counting pays temperature * log A for each step alive.
+        transition: `[S, A, S]` probabilities; or padded successor lists, a pair of integers `[S, A, K]` and
+            probabilities `[S, A, K]` (padding has probability 0); or a `Dense` or `Sparse`. What is sparse
+            stays sparse. Each row of an allowed action in a live state sums to 1.
+        reward: `[S, A]`, or `[T, S, A]` when it changes with time (finite horizons only), in units of reward.
+            -inf forbids an action; other non-finite values are refused.
+        prior: `"uniform"` (over the allowed actions), `"counting"` (log-weight 0 for every allowed action:
+            the formulas `log sum exp` and `reward + temperature * entropy` of most of the literature), or
+            log-weights `[S, A]` in nats, -inf to forbid. The prior convention measures entropy relative to
+            the prior and gives a terminal state no advantage or penalty; counting pays temperature * log A
+            for each step alive.
         initial: `[S]` start probabilities; uniform over the live states when absent.
         terminal: bool `[S]`; states of value 0 in which nothing happens any more.
         dtype: "float64" (default) or "float32".
@@ -93,12 +94,14 @@ class TabularMDP(eqx.Module):
             check_shape(self.coordinates, (states, 2), "coordinates", "[S, 2]")
         self.state_names = _check_names(state_names, states, "state_names")
         self.action_names = _check_names(action_names, actions, "action_names")
-        for array in jax.tree.leaves((self.transition, self.reward, self.log_prior, self.terminal, self.initial)):
+        for array in jax.tree.leaves(
+            (self.transition, self.reward, self.log_prior, self.terminal, self.initial)
+        ):
             array.flags.writeable = False
 
     @classmethod
     def from_gymnasium(cls, env, **settings) -> TabularMDP:
-        """The process inside a Gymnasium environment with a transition table: `models.sources.from_gymnasium`."""
+        """The process in a Gymnasium environment with a transition table: `models.sources.from_gymnasium`."""
         from maxentrl.models.sources import from_gymnasium
 
         return from_gymnasium(env, **settings)
@@ -135,13 +138,15 @@ class TabularMDP(eqx.Module):
         """
         if is_concrete(reward):
             forbidden = np.isneginf(self.log_prior)
-            reward, more = _check_reward(reward, self.states, self.actions, np.asarray(self.terminal), self.dtype.name)
+            reward, more = _check_reward(
+                reward, self.states, self.actions, np.asarray(self.terminal), self.dtype.name
+            )
             if np.any(more & ~forbidden):
                 return self._replace(reward=reward, log_prior=self._forbid(np.asarray(more)))
         return self._replace(reward=jnp.asarray(reward, self.dtype))
 
     def _forbid(self, forbidden: np.ndarray) -> np.ndarray:
-        """The log-prior without these actions: a normalised row is conditioned on what is left, others stay as they are."""
+        """The log-prior without these actions: a normalised row is conditioned on what is left, others stay."""
         old, terminal = np.asarray(self.log_prior), np.asarray(self.terminal)
         new = _check_prior(old, forbidden, terminal, self.states, self.actions, self.dtype.name)
         normalised = np.abs(np.exp(old).sum(1, keepdims=True) - 1) < SUM_TOLERANCE["float32"]
@@ -155,7 +160,9 @@ class TabularMDP(eqx.Module):
             return self._replace(log_prior=jnp.asarray(prior, self.dtype))
         forbidden = np.isneginf(np.asarray(self.log_prior))
         terminal = np.asarray(self.terminal)
-        return self._replace(log_prior=_check_prior(prior, forbidden, terminal, self.states, self.actions, self.dtype.name))
+        return self._replace(
+            log_prior=_check_prior(prior, forbidden, terminal, self.states, self.actions, self.dtype.name)
+        )
 
     @in_double_precision
     def with_initial(self, initial) -> TabularMDP:
@@ -168,15 +175,17 @@ class TabularMDP(eqx.Module):
     def with_terminal(self, terminal) -> TabularMDP:
         """The same process in which these states, bool `[S]`, end it too: one network, another goal.
 
-        States that are terminal already stay so, because their rows were cleared. Works under jit and vmap: many goals
-        are one program, `vmap(lambda goal: solve(mdp.with_terminal(jnp.arange(mdp.states) == goal), ...).v)(goals)`.
+        States that are terminal already stay so, because their rows were cleared. Works under jit and vmap:
+        many goals are one program,
+
+            vmap(lambda goal: solve(mdp.with_terminal(jnp.arange(mdp.states) == goal), ...).v)(goals)
         """
         if is_concrete(terminal):
             terminal = _check_terminal(np.asarray(terminal) | np.asarray(self.terminal), self.states)
         return self._replace(terminal=jnp.asarray(terminal) | jnp.asarray(self.terminal))
 
     def bare(self) -> TabularMDP:
-        """The same process without names and coordinates: what compiled functions are keyed by stays small."""
+        """The same process without names and coordinates: what keys compiled functions stays small."""
         return self._replace(coordinates=None, state_names=None, action_names=None)
 
     def _replace(self, **changes) -> TabularMDP:
@@ -192,7 +201,7 @@ class TabularMDP(eqx.Module):
 
     @in_double_precision
     def transition_matrix(self) -> Float[Array, "S A S"]:
-        """The full table `[S, A, S]`. Asked for by name because it can be large; refused when memory is short."""
+        """The full table `[S, A, S]`. Asked for by name, as it can be large; refused when memory is short."""
         if isinstance(self.transition, Dense):
             return self.transition.probability
         successor, probability = self.transition.successor, self.transition.probability
@@ -204,7 +213,7 @@ class TabularMDP(eqx.Module):
         return table.at[state, action, successor].add(probability)
 
     def memory(self, horizon: int | None = None) -> int:
-        """Estimated peak bytes of a solve beside the problem itself: messages for `horizon` steps, or a stationary solve."""
+        """Estimated peak bytes of a solve beside the problem itself, over `horizon` steps or stationary."""
         item = self.dtype.itemsize
         table = self.states * self.actions * item
         if horizon is not None:
@@ -215,7 +224,11 @@ class TabularMDP(eqx.Module):
 
     def check_memory(self, horizon: int | None = None, copies: int = 1) -> None:
         """Refuse, before it begins, a solve whose estimate exceeds the memory at hand."""
-        check_memory(self.memory(horizon) * copies, f"solving {self.states} states", "shorten the horizon or aggregate states")
+        check_memory(
+            self.memory(horizon) * copies,
+            f"solving {self.states} states",
+            "shorten the horizon or aggregate states",
+        )
 
     def __repr__(self) -> str:
         form = type(self.transition).__name__.lower()
@@ -228,18 +241,21 @@ def _check_terminal(terminal, states: int) -> np.ndarray:
         return np.zeros(states, bool)
     array = np.asarray(terminal)
     if array.dtype != bool or array.shape != (states,):
-        raise InputError(f"terminal must be {states} truth values, one per state; got {array.dtype} {array.shape}.")
+        raise InputError(
+            f"terminal must be {states} truth values, one per state; got {array.dtype} {array.shape}."
+        )
     if array.all():
         raise InputError("terminal marks every state; at least one state must be live.")
     return array
 
 
 def _check_reward(reward, states: int, actions: int, terminal: np.ndarray, dtype: str):
-    """The reward, with 0 where it does not matter, and bool [S, A]: where -inf forbids the action at some time."""
+    """The reward, with 0 where it does not matter, and bool [S, A]: where -inf forbids the action."""
     array = floats(reward, "reward", dtype)
     if array.ndim not in (2, 3) or array.shape[-2:] != (states, actions) or 0 in array.shape:
         raise InputError(
-            f"reward must have shape [S, A] = ({states}, {actions}), or [T, S, A] when it changes with time; got {array.shape}."
+            f"reward must have shape [S, A] = ({states}, {actions}), or [T, S, A] when it changes with time; "
+            f"got {array.shape}."
         )
     live = ~terminal[:, None]
     wrong = (np.isnan(array) | np.isposinf(array)) & live
@@ -254,7 +270,8 @@ def _check_reward(reward, states: int, actions: int, terminal: np.ndarray, dtype
     if array.ndim == 3 and np.any(forbidden.any(0) & ~forbidden.all(0) & live):
         s, a = np.argwhere(forbidden.any(0) & ~forbidden.all(0) & live)[0]
         raise InputError(
-            f"reward -inf must forbid an action at every time or never; state {s}, action {a} is forbidden at some times only."
+            f"reward -inf must forbid an action at every time or never; state {s}, action {a} is forbidden at "
+            "some times only."
         )
     return np.where(np.isfinite(array), array, 0).astype(dtype, copy=False), (
         forbidden.any(0) if array.ndim == 3 else forbidden
@@ -273,7 +290,9 @@ def _check_prior(prior, forbidden, terminal, states: int, actions: int, dtype: s
         wrong = (np.isnan(weights) | np.isposinf(weights)) & ~terminal[:, None]
         if wrong.any():
             s, a = np.argwhere(wrong)[0]
-            raise InputError(f"prior must hold log-weights in [-inf, inf); state {s}, action {a} holds {weights[s, a]}.")
+            raise InputError(
+                f"prior must hold log-weights in [-inf, inf); state {s}, action {a} holds {weights[s, a]}."
+            )
         weights = np.where(np.isnan(weights), 0, weights)
     weights = np.where(forbidden & ~terminal[:, None], -np.inf, weights).astype(dtype)
     empty = np.isneginf(weights).all(1) & ~terminal

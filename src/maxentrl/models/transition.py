@@ -33,8 +33,8 @@ class Sparse(eqx.Module):
 
     successor: int32 [A, K, S]; the k-th state that can follow action a in state s. Padding points anywhere.
     probability: [A, K, S]; its probability; 0 for padding.
-    local: whether neighbouring states mostly have neighbouring successors. It decides nothing but how arrays are
-        walked through (see infer/sweep.py); found out by `is_local` when a `TabularMDP` is made.
+    local: whether neighbouring states mostly have neighbouring successors. It decides nothing but how arrays
+        are walked through (see infer/sweep.py); found out by `is_local` when a `TabularMDP` is made.
     """
 
     successor: Integer[Array, "A K S"]
@@ -58,7 +58,7 @@ def is_local(successor: np.ndarray) -> bool:
 
 
 def as_transition(transition, dtype: str) -> Transition:
-    """A copy of one of the accepted spellings as `Dense` or `Sparse`, without changing which of the two it is."""
+    """A copy of one of the accepted spellings as `Dense` or `Sparse`, whichever of the two it is."""
     if isinstance(transition, Dense):
         return Dense(aligned(floats(transition.probability, "transition", dtype)))
     if isinstance(transition, Sparse):
@@ -69,7 +69,9 @@ def as_transition(transition, dtype: str) -> Transition:
         return _sparse(successor, probability, dtype, (1, 2, 0))
     table = floats(transition, "transition", dtype)
     if table.ndim != 3 or table.shape[0] != table.shape[2] or min(table.shape) == 0:
-        raise InputError(f"transition must have shape [S, A, S], or be a pair of [S, A, K] arrays; got {table.shape}.")
+        raise InputError(
+            f"transition must have shape [S, A, S], or be a pair of [S, A, K] arrays; got {table.shape}."
+        )
     return Dense(aligned(table))
 
 
@@ -83,7 +85,9 @@ def _sparse(successor, probability, dtype: str, axes: tuple[int, int, int]) -> S
             f"got successor {successor.shape} and probability {probability.shape}."
         )
     if min(successor.shape) == 0:
-        raise InputError(f"transition must have at least one state, action and successor; got {successor.shape}.")
+        raise InputError(
+            f"transition must have at least one state, action and successor; got {successor.shape}."
+        )
     successor, probability = successor.transpose(axes), probability.transpose(axes)
     states = successor.shape[2]
     far = (successor < 0) | (successor >= states)
@@ -106,7 +110,7 @@ def floats(values, name: str, dtype: str) -> np.ndarray:
 
 
 def check_transition(transition: Transition, live: np.ndarray) -> None:
-    """Rows of the `live` pairs [S, A] hold probabilities and sum to 1; others are cleared. Changes the arrays in place."""
+    """Rows of the `live` pairs [S, A] hold probabilities and sum to 1; others are cleared. Works in place."""
     p = np.asarray(transition.probability)
     sparse = isinstance(transition, Sparse)
     axis, rows = (1, live.T) if sparse else (2, live)
@@ -132,6 +136,7 @@ def check_transition(transition: Transition, live: np.ndarray) -> None:
             f"transition rows must sum to 1; row (state {s}, action {a}) sums to {found:.10g} "
             f"({int(off.sum())} such rows in all)."
         )
-    # What is off by rounding alone is left as it is, so that a problem written and read again is the same problem.
+    # What is off by rounding alone is left as it is, so that a problem written and read again is the same
+    # problem.
     if (rows & (np.abs(total - 1) > 4 * np.finfo(p.dtype).eps * p.shape[axis])).any():
         p /= np.expand_dims(np.where(rows, total, 1), axis)
