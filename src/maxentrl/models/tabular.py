@@ -146,7 +146,7 @@ class TabularMDP(eqx.Module):
         return self._replace(reward=jnp.asarray(reward, self.dtype))
 
     def _forbid(self, forbidden: np.ndarray) -> np.ndarray:
-        """The log-prior without these actions: a normalised row is conditioned on what is left, others stay."""
+        """The log-prior without these actions: a normalised row is conditioned on what is left."""
         old, terminal = np.asarray(self.log_prior), np.asarray(self.terminal)
         new = _check_prior(old, forbidden, terminal, self.states, self.actions, self.dtype.name)
         normalised = np.abs(np.exp(old).sum(1, keepdims=True) - 1) < SUM_TOLERANCE["float32"]
@@ -270,8 +270,8 @@ def _check_reward(reward, states: int, actions: int, terminal: np.ndarray, dtype
     if array.ndim == 3 and np.any(forbidden.any(0) & ~forbidden.all(0) & live):
         s, a = np.argwhere(forbidden.any(0) & ~forbidden.all(0) & live)[0]
         raise InputError(
-            f"reward -inf must forbid an action at every time or never; state {s}, action {a} is forbidden at "
-            "some times only."
+            f"reward -inf must forbid an action at every time or never; state {s}, action {a} is "
+            "forbidden at some times only."
         )
     return np.where(np.isfinite(array), array, 0).astype(dtype, copy=False), (
         forbidden.any(0) if array.ndim == 3 else forbidden
