@@ -44,8 +44,12 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/pyright
 
-bench: $(VENV)/.dev
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.bench: $(VENV)/.dev benchmarks/peers.txt
+	$(BIN)/python -m pip install --quiet -r benchmarks/peers.txt
+	@touch $@
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build

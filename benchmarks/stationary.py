@@ -4,8 +4,8 @@ The peer to beat is QuantEcon's sparse modified policy iteration (20 sweeps a ro
 is the same guarantee). It knows temperature 0 only; soft problems are compared with our own hard ones on the same
 arrays. Each answer is checked outside the solvers by one SciPy backup. Compilation is not in the times.
 
-    python -m benchmarks.stationary                 the table of solves
-    python -m benchmarks.stationary --part others   value and policy iteration of QuantEcon, pymdptoolbox, memory, batches
+    python -m benchmarks.stationary --part solves   the table of solves
+    python -m benchmarks.stationary --part others   other methods and peers, memory, batches
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ def quantecon_problem(arrays: problems.Arrays, discount: float):
     states, actions, count = arrays.probability.shape
     begin = np.arange(0, states * actions * count + 1, count)
     shape = (states * actions, states)
-    flat = np.ascontiguousarray(arrays.probability).reshape(-1), np.ascontiguousarray(arrays.successor).reshape(-1)
+    flat = (
+        np.ascontiguousarray(arrays.probability).reshape(-1),
+        np.ascontiguousarray(arrays.successor).reshape(-1),
+    )
     transition = sp.csr_matrix((*flat, begin), shape=shape, copy=True)
     transition.sum_duplicates()
     pairs = np.repeat(np.arange(states), actions), np.tile(np.arange(actions), states)
@@ -49,11 +52,18 @@ def proven(arrays: problems.Arrays, v: np.ndarray, discount: float, temperature:
 
     states, actions, count = arrays.probability.shape
     begin = np.arange(0, states * actions * count + 1, count)
-    flat = np.ascontiguousarray(arrays.probability).reshape(-1), np.ascontiguousarray(arrays.successor).reshape(-1)
+    flat = (
+        np.ascontiguousarray(arrays.probability).reshape(-1),
+        np.ascontiguousarray(arrays.successor).reshape(-1),
+    )
     transition = sp.csr_matrix((*flat, begin), shape=(states * actions, states))
     q = arrays.reward + discount * (transition @ v).reshape(states, actions)
     top = q.max(1)
-    w = top if temperature == 0 else top + temperature * np.log(np.exp((q - top[:, None]) / temperature).sum(1))
+    w = (
+        top
+        if temperature == 0
+        else top + temperature * np.log(np.exp((q - top[:, None]) / temperature).sum(1))
+    )
     change = w - v
     # The distance of v itself, not of the improved w: what a user holds in hand.
     return float(max(abs(change.max()), abs(change.min())) / (1 - discount))
@@ -117,7 +127,11 @@ def cells(states: int, family: str, cores: int) -> list[dict]:
                         first=first[temperature],
                     )
                 )
-            print(f"{family} {states} seed {seed} discount {discount} cores {cores}", file=sys.stderr, flush=True)
+            print(
+                f"{family} {states} seed {seed} discount {discount} cores {cores}",
+                file=sys.stderr,
+                flush=True,
+            )
     return rows
 
 
@@ -142,13 +156,28 @@ def solves(options) -> None:
         if r["temperature"] == 0:
             stopped = "" if r["peer_rounds"] < ROUND_CAP else f", stopped at error {r['peer_error']:.1g}"
             hard.append(
-                [*place, f"{r['seconds']:.4f}", f"{r['peer']:.4f}", f"{r['peer'] / r['seconds']:.2f}", r["sweeps"],
-                 f"{r['peer_rounds']}{stopped}", *certificate, f"{r['first']:.1f}"]  # fmt: skip
+                [
+                    *place,
+                    f"{r['seconds']:.4f}",
+                    f"{r['peer']:.4f}",
+                    f"{r['peer'] / r['seconds']:.2f}",
+                    r["sweeps"],
+                    f"{r['peer_rounds']}{stopped}",
+                    *certificate,
+                    f"{r['first']:.1f}",
+                ]
             )
         else:
             soft.append(
-                [*place, f"{r['temperature']:g}", f"{r['seconds']:.4f}", f"{r['hard']:.4f}",
-                 f"{r['seconds'] / r['hard']:.2f}", r["sweeps"], *certificate]  # fmt: skip
+                [
+                    *place,
+                    f"{r['temperature']:g}",
+                    f"{r['seconds']:.4f}",
+                    f"{r['hard']:.4f}",
+                    f"{r['seconds'] / r['hard']:.2f}",
+                    r["sweeps"],
+                    *certificate,
+                ]
             )
     notes = [
         "s = seconds, median of the timed rounds, candidates in turn; ratio = QuantEcon / ours (above 1: ours is faster)",
@@ -201,7 +230,10 @@ def one_peer(which: str, method: str, states: int, family: str) -> dict:
         count = arrays.successor.shape[2]
         begin = np.arange(0, states * count + 1, count)
         table = [
-            sp.csr_matrix((arrays.probability[:, a].ravel(), arrays.successor[:, a].ravel(), begin), shape=(states, states))
+            sp.csr_matrix(
+                (arrays.probability[:, a].ravel(), arrays.successor[:, a].ravel(), begin),
+                shape=(states, states),
+            )
             for a in range(arrays.successor.shape[1])
         ]
         settings = {"epsilon": 2 * TOLERANCE, "max_iter": 100_000}
@@ -222,7 +254,10 @@ def peak(states: int, family: str, temperature: float) -> dict:
     mdp = me.TabularMDP((arrays.successor, np.asarray(arrays.probability)), arrays.reward, prior="counting")
     del arrays
     plan = me.solve(mdp, temperature=temperature, discount=0.99, tolerance=TOLERANCE)
-    return dict(megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, bound=float(plan.error_bound))
+    return dict(
+        megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        bound=float(plan.error_bound),
+    )
 
 
 def batch(states: int, family: str, temperature: float) -> dict:
@@ -240,7 +275,9 @@ def batch(states: int, family: str, temperature: float) -> dict:
         many = jnp.asarray(rewards)
 
         def plan(reward):
-            return me.solve(mdp.with_reward(reward), temperature=temperature, discount=0.99, tolerance=TOLERANCE).v
+            return me.solve(
+                mdp.with_reward(reward), temperature=temperature, discount=0.99, tolerance=TOLERANCE
+            ).v
 
         alone, together = jax.jit(plan), jax.jit(jax.vmap(plan))
         calls = {
@@ -262,20 +299,36 @@ def others(options) -> None:
                 row = [family, states, label]
                 try:
                     found = json.loads(_bounded(["one_peer", which, method, states, family]))
-                    rows.append([*row, f"{found['built']:.3f}", f"{found['seconds']:.4f}", f"{found['outside']:.1e}"])
+                    rows.append(
+                        [*row, f"{found['built']:.3f}", f"{found['seconds']:.4f}", f"{found['outside']:.1e}"]
+                    )
                 except (RuntimeError, subprocess.TimeoutExpired) as error:
                     stopped = isinstance(error, subprocess.TimeoutExpired)
                     rows.append([*row, f"stopped after {PATIENCE} s" if stopped else str(error), "-", "-"])
     lines = measure.header("benchmarks.stationary --part others")
-    heads = ["successors", "states", "method (discount 0.99, one core)", "build s", "solve s", "error outside"]
+    heads = [
+        "successors",
+        "states",
+        "method (discount 0.99, one core)",
+        "build s",
+        "solve s",
+        "error outside",
+    ]
     lines += ["Other methods and peers", "", *measure.table(heads, rows), ""]
     rows = []
     for family in problems.FAMILIES:
         for temperature in (0.0, 1.0):
-            found = json.loads(measure.child("benchmarks.stationary", ["--child", "peak", 1_000_000, family, temperature]))
+            found = json.loads(
+                measure.child("benchmarks.stationary", ["--child", "peak", 1_000_000, family, temperature])
+            )
             rows.append([family, f"{temperature:g}", f"{found['megabytes']:.0f}", f"{found['bound']:.1e}"])
     heads = ["successors", "temperature", "peak MB (1e6)", "bound"]
-    lines += ["Peak memory of a whole process, 1e6 states, discount 0.99", "", *measure.table(heads, rows), ""]
+    lines += [
+        "Peak memory of a whole process, 1e6 states, discount 0.99",
+        "",
+        *measure.table(heads, rows),
+        "",
+    ]
     rows = []
     for states in (10_000, 100_000):
         for family in problems.FAMILIES:
@@ -283,7 +336,16 @@ def others(options) -> None:
                 arguments = ["--child", "batch", states, family, temperature]
                 found = json.loads(measure.child("benchmarks.stationary", arguments))
                 ratio = found["eight"] / found["one"]
-                rows.append([family, states, f"{temperature:g}", f"{found['one']:.4f}", f"{found['eight']:.4f}", f"{ratio:.2f}"])
+                rows.append(
+                    [
+                        family,
+                        states,
+                        f"{temperature:g}",
+                        f"{found['one']:.4f}",
+                        f"{found['eight']:.4f}",
+                        f"{ratio:.2f}",
+                    ]
+                )
     heads = ["successors", "states", "temperature", "one s (mean of 8)", "eight s", "eight / one"]
     lines += ["Eight rewards as one program, discount 0.99", "", *measure.table(heads, rows)]
     measure.write(options.out.with_name("stationary_others.txt"), lines)
@@ -298,7 +360,9 @@ def _bounded(arguments: list) -> str:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1][:120] if done.stderr.strip() else f"status {done.returncode}")
+        raise RuntimeError(
+            done.stderr.strip().splitlines()[-1][:120] if done.stderr.strip() else f"status {done.returncode}"
+        )
     return done.stdout.splitlines()[-1]
 
 
@@ -312,11 +376,13 @@ def main() -> None:
         print(json.dumps(CHILDREN[name](*values)))
         return
     options = measure.parser(__doc__, "stationary.txt")
-    options.add_argument("--part", choices=("solves", "others"), default="solves", help="which tables")
+    options.add_argument("--part", choices=("solves", "others", "all"), default="all", help="which tables")
     options.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of states")
     chosen = options.parse_args()
     os.environ.setdefault("PYTHONWARNINGS", "default")
-    (solves if chosen.part == "solves" else others)(chosen)
+    for part in (solves, others):
+        if chosen.part in (part.__name__, "all"):
+            part(chosen)
 
 
 if __name__ == "__main__":

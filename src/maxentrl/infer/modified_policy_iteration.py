@@ -133,7 +133,9 @@ def modified_policy_iteration(
     first = Round(v, policy, v, infinite, zero, zero, zero, zero, zero, -infinite, v, zero, zero, no, no)
     limit = jnp.asarray(jnp.minimum(max_sweeps, 2**30), jnp.int32)
     last = lax.while_loop(
-        lambda c: ~c.done & (c.sweeps < limit), lambda c: _round(m, c, kind, jnp.asarray(tolerance, v.dtype)), first
+        lambda c: ~c.done & (c.sweeps < limit),
+        lambda c: _round(m, c, kind, jnp.asarray(tolerance, v.dtype)),
+        first,
     )
     return Outcome(last.best, last.bound, last.sweeps)
 
@@ -181,7 +183,9 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
     pause = jnp.left_shift(4, jnp.minimum(failures - PATIENCE, 20))
     wait = jnp.where(restart, sweeps + pause, c.wait)
 
-    changed = jnp.where(c.sweeps == 0, states, _changed(policy, c.policy, kind)) if kind != "mean" else jnp.int32(0)
+    changed = (
+        jnp.where(c.sweeps == 0, states, _changed(policy, c.policy, kind)) if kind != "mean" else jnp.int32(0)
+    )
     peak = jnp.maximum(c.peak, changed)
     front = (changed > FRONT_SHARE * peak) & (changed > FRONT_FLOOR * states) & (c.budget > 0)
     front = jnp.where(c.evaluations == 0, changed > SETTLED * states, front)
@@ -213,7 +217,9 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
         enough = jnp.clip(0.3 * tolerance / (1.0 + factor) / size, FORCING * (1.0 - m.discount), LOOSE)
         apply, x = right_side(jnp.float32)
         some = jnp.minimum(limit, SMOOTHING)
-        found = evaluation.sweep(apply, x, m.discount, closed, limit=some, enough=enough, directions=DIRECTIONS)
+        found = evaluation.sweep(
+            apply, x, m.discount, closed, limit=some, enough=enough, directions=DIRECTIONS
+        )
         y, shift = found.y.astype(w.dtype), found.shift.astype(w.dtype)
 
         def thoroughly():
@@ -224,7 +230,9 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
 
         return lax.cond(found.enough, lambda: (corrected(y, shift), found.used), thoroughly)
 
-    v, used = lax.cond(restart | done, lambda: (safe, jnp.int32(0)), lambda: lax.cond(evaluate, study, glance))
+    v, used = lax.cond(
+        restart | done, lambda: (safe, jnp.int32(0)), lambda: lax.cond(evaluate, study, glance)
+    )
     spent = used + BACKUP_COST
     budget = jnp.where(evaluate, FRONT_BUDGET * jnp.maximum(spent, SMOOTHING), c.budget - spent)
     return Round(
@@ -259,7 +267,9 @@ def _changed(policy, before, kind: Kind):
     """How many states [] act differently: another best action, or probabilities moved by more than a tenth."""
     if kind == "max":
         return jnp.sum((policy != before).astype(jnp.int32), dtype=jnp.int32)
-    moved = accumulate(lambda a, total: total + jnp.abs(policy[a] - before[a]), 0, len(policy), jnp.zeros_like(policy[0]))
+    moved = accumulate(
+        lambda a, total: total + jnp.abs(policy[a] - before[a]), 0, len(policy), jnp.zeros_like(policy[0])
+    )
     return jnp.sum((moved > 0.2).astype(jnp.int32), dtype=jnp.int32)
 
 
@@ -281,12 +291,16 @@ def _backup(m: Lists, v, kind: Kind):
     q, actions = _action_values(m, v), len(m.reward)
     if m.action_weight is not None:
         weight = m.action_weight
-        return jnp.where(m.live, accumulate(lambda a, y: y + weight[a] * q[a], 0, actions, jnp.zeros_like(v)), 0.0), weight
+        return jnp.where(
+            m.live, accumulate(lambda a, y: y + weight[a] * q[a], 0, actions, jnp.zeros_like(v)), 0.0
+        ), weight
     top = accumulate(lambda a, y: jnp.maximum(y, q[a]), 1, actions, q[0])
     if kind == "max":
         # The last best action, as a maximum of products: a select between loaded arrays does not vectorise.
         start = jnp.zeros(v.shape, jnp.int32)
-        action = accumulate(lambda a, y: jnp.maximum(y, a * (q[a] >= top).astype(jnp.int32)), 1, actions, start)
+        action = accumulate(
+            lambda a, y: jnp.maximum(y, a * (q[a] >= top).astype(jnp.int32)), 1, actions, start
+        )
         return jnp.where(m.live, top, 0.0), action
     if _written_out(m):
         e = lax.optimization_barrier([jnp.exp((q[a] - top) / m.temperature) for a in range(actions)])
@@ -309,11 +323,15 @@ def _transition(m: Lists, policy, kind: Kind, dtype):
     if kind == "max":
 
         def weight(k):
-            return scale * accumulate(lambda a, y: y + share(a) * m.probability[a, k].astype(dtype), 0, actions, zero)
+            return scale * accumulate(
+                lambda a, y: y + share(a) * m.probability[a, k].astype(dtype), 0, actions, zero
+            )
 
         def chosen(k):
             start = jnp.zeros(states, jnp.int32)
-            return accumulate(lambda a, y: y + (policy == a).astype(jnp.int32) * m.successor[a, k], 0, actions, start)
+            return accumulate(
+                lambda a, y: y + (policy == a).astype(jnp.int32) * m.successor[a, k], 0, actions, start
+            )
 
         return _each(chosen, count, m)[None], _each(weight, count, m)[None]
     if m.shared is not None:
@@ -321,7 +339,9 @@ def _transition(m: Lists, policy, kind: Kind, dtype):
 
         def merged(u):
             def add(a, y):
-                entries = ((slot[a, k] == u).astype(dtype) * m.probability[a, k].astype(dtype) for k in range(count))
+                entries = (
+                    (slot[a, k] == u).astype(dtype) * m.probability[a, k].astype(dtype) for k in range(count)
+                )
                 return y + share(a) * sum(entries)
 
             return scale * accumulate(add, 0, actions, zero)

@@ -66,9 +66,11 @@ class Solution(eqx.Module):
     @in_double_precision
     def log_policy(self) -> Float[Array, "*T S A"]:
         """log pi(a | s) [S, A] or [T, S, A], nats; -inf for forbidden actions."""
-        log_pi = one.log_policy(self.mdp, self._q(), self.temperatures.action) if self.horizon is None else jax.vmap(
-            lambda q: one.log_policy(self.mdp, q, self.temperatures.action)
-        )(self._q())
+        log_pi = (
+            one.log_policy(self.mdp, self._q(), self.temperatures.action)
+            if self.horizon is None
+            else jax.vmap(lambda q: one.log_policy(self.mdp, q, self.temperatures.action))(self._q())
+        )
         return log_pi.swapaxes(-1, -2)
 
     @property
@@ -141,7 +143,9 @@ def solve(
     check_horizon(horizon)
     if discount is None:
         if horizon is None:
-            raise InputError("give a discount below 1, a horizon, or discount 1 with terminal states (first exit).")
+            raise InputError(
+                "give a discount below 1, a horizon, or discount 1 with terminal states (first exit)."
+            )
         discount = 1.0
     check_discount(discount)
     check_reward_length(mdp, horizon)
@@ -154,17 +158,24 @@ def solve(
         v = _backward(bare, temperatures, discount_array, horizon)
         answer = (v, jnp.zeros((), mdp.dtype), jnp.asarray(horizon), jnp.asarray(True))
     else:
-        answer = _solve_stationary(mdp, Problem(bare, temperatures, discount_array), discount, tolerance, max_sweeps)
+        answer = _solve_stationary(
+            mdp, Problem(bare, temperatures, discount_array), discount, tolerance, max_sweeps
+        )
     return Solution(mdp, temperatures, discount, horizon, *answer)
 
 
-def _solve_stationary(mdp: TabularMDP, problem: Problem, discount: Scalar, tolerance: float, max_sweeps: int) -> FixedPoint:
+def _solve_stationary(
+    mdp: TabularMDP, problem: Problem, discount: Scalar, tolerance: float, max_sweeps: int
+) -> FixedPoint:
     """Choose the solver, and refuse or warn where numbers can be looked at."""
     seen = is_concrete(discount)
     if seen and float(discount) == 1.0 and is_concrete(mdp):
         require_exit(mdp)
     iterate = (
-        seen and float(discount) < 1.0 and mdp.states > EXACT and takes_iteration(problem.mdp, problem.temperatures)
+        seen
+        and float(discount) < 1.0
+        and mdp.states > EXACT
+        and takes_iteration(problem.mdp, problem.temperatures)
     )
     shared, transition = None, mdp.transition
     mixes = temperature_kind(problem.temperatures.action) != "max"
