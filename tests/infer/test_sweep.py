@@ -9,7 +9,6 @@ from maxentrl import Sparse, TabularMDP
 from maxentrl.core.types import Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
-from maxentrl.infer.arrivals import arrivals
 
 A, K, S = 3, 4, 40
 DISCOUNT = 0.9
@@ -94,18 +93,16 @@ def crowd() -> Sparse:
     return Sparse(successor, probability)
 
 
-@pytest.mark.parametrize("turn", [lambda lists: lists, arrivals], ids=["lists", "arrivals"])
-def test_mass_sent_forward_is_the_transposed_product(turn):
+def test_mass_sent_forward_is_the_transposed_product():
     lists, mass = crowd(), np.random.default_rng(1).random((A, S))
     expected = np.zeros(S)
     for a, k, s in np.ndindex(A, K, S):
         expected[lists.successor[a, k, s]] += mass[a, s] * lists.probability[a, k, s]
-    np.testing.assert_allclose(one.push(turn(lists), mass), expected, rtol=A * K * S * EPS["float64"])
+    np.testing.assert_allclose(one.push(lists, mass), expected, rtol=A * K * S * EPS["float64"])
 
 
 @pytest.mark.parametrize("spread", [1.0, 3000.0])
-@pytest.mark.parametrize("turn", [lambda lists: lists, arrivals], ids=["lists", "arrivals"])
-def test_log_mass_sent_forward_is_right_within_and_beyond_the_range_of_the_number_format(turn, spread):
+def test_log_mass_sent_forward_is_right_within_and_beyond_the_range_of_the_number_format(spread):
     lists, rng = crowd(), np.random.default_rng(1)
     log_mass = -spread * rng.random((A, S))
     log_mass[0, :5] = -np.inf
@@ -114,15 +111,28 @@ def test_log_mass_sent_forward_is_right_within_and_beyond_the_range_of_the_numbe
         if lists.probability[a, k, s] > 0:
             flow = log_mass[a, s] + np.log(lists.probability[a, k, s])
             expected[lists.successor[a, k, s]] = np.logaddexp(expected[lists.successor[a, k, s]], flow)
-    found = one.log_push(turn(lists), jnp.asarray(log_mass))
+    found = one.log_push(lists, jnp.asarray(log_mass))
     # Each exponential of an argument up to `spread` is off by that many units in the last place.
     np.testing.assert_allclose(found, expected, rtol=0, atol=4 * A * K * S * (1 + spread) * EPS["float64"])
     reached = expected > -np.inf
-    slope = jax.grad(lambda x: jnp.sum(jnp.where(reached, one.log_push(turn(lists), x), 0.0)))(
+    slope = jax.grad(lambda x: jnp.sum(jnp.where(reached, one.log_push(lists, x), 0.0)))(
         jnp.asarray(log_mass)
     )
     # Each arriving sum is shared out among what it is made of: the shares add up to one per state reached.
     np.testing.assert_allclose(jnp.sum(slope), reached.sum(), rtol=S * (1 + spread) * EPS["float64"])
+
+
+@pytest.mark.parametrize("spread", [1.0, 3000.0])
+def test_a_message_sent_with_common_weights_is_the_same_mass_sent_in_logs(spread):
+    lists, rng = crowd(), np.random.default_rng(2)
+    log_a, log_weight = -spread * rng.random(S), -spread * rng.random((A, S))
+    log_a[:3], log_weight[1, 5:9] = -np.inf, -np.inf
+    common = one.sending(lists, jnp.asarray(log_weight))
+    found = one.send(lists, jnp.asarray(log_a), common)
+    expected = one.log_push(lists, jnp.asarray(log_a + log_weight))
+    np.testing.assert_allclose(
+        found, expected, rtol=0, atol=4 * A * K * S * (1 + 2 * spread) * EPS["float64"]
+    )
 
 
 def test_states_whose_neighbours_lead_to_neighbours_are_local():

@@ -12,6 +12,7 @@ message of that graphical model. V is 0 at terminal states. Messages are [S]; an
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,6 @@ import jax.numpy as jnp
 from maxentrl.core.soft import Kind, lme, temperature_kind, tilt
 from maxentrl.core.types import Scalar, Temperatures
 from maxentrl.infer import sweep
-from maxentrl.infer.arrivals import Arrivals
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense, Sparse, Transition
 
@@ -163,13 +163,11 @@ def expectation(transition: Transition, v) -> jax.Array:
     return jax.lax.fori_loop(1, count, lambda k, total: total + term(k), term(0))
 
 
-def push(transition: Transition | Arrivals, mass) -> jax.Array:
+def push(transition: Transition, mass) -> jax.Array:
     """Send mass [A, S] one step on: sum over (s, a) of mass(s, a) P(s'|s,a) [S]; `expectation` transposed."""
     mass = jnp.asarray(mass)
     if isinstance(transition, Dense):
         return jnp.einsum("sat,as->t", transition.probability, mass)
-    if isinstance(transition, Arrivals):
-        return transition.collect(mass)
     actions, count, states = transition.probability.shape
     flat = (actions * count, states)
     successor, probability = (
@@ -187,7 +185,7 @@ def push(transition: Transition | Arrivals, mass) -> jax.Array:
     )
 
 
-def log_push(transition: Transition | Arrivals, log_mass) -> jax.Array:
+def log_push(transition: Transition, log_mass) -> jax.Array:
     """`push` in logs: log sum_(s,a) exp(log_mass) P(s'|s,a), safe at any range; -inf where nothing arrives.
 
     Where the masses and probabilities span no more than the number format can hold, one `push` of their
@@ -201,8 +199,6 @@ def log_push(transition: Transition | Arrivals, log_mass) -> jax.Array:
     # Half of the format's range for the masses, half for the probabilities. XLA is fast at `any`, not `min`.
     half = 0.45 * jnp.log(jnp.finfo(log_mass.dtype).tiny)
     rare = jnp.any((probability > 0) & (probability < jnp.exp(half)))
-    if isinstance(transition, Arrivals):
-        rare |= jnp.any(jnp.asarray(transition.rest_probability) < jnp.exp(half))
     held = ~rare & ~jnp.any((log_mass > -jnp.inf) & (log_mass - top < half))
 
     def together(log_mass):
@@ -214,10 +210,56 @@ def log_push(transition: Transition | Arrivals, log_mass) -> jax.Array:
     return jax.lax.cond(held, together, functools.partial(_log_push_apart, transition), log_mass)
 
 
-def _log_push_apart(transition: Sparse | Arrivals, log_mass):
+class Sending(NamedTuple):
+    """What every step of a forward message has in common: log_weight [A, S], and the same as plain numbers.
+
+    weight: exp(log_weight - top) [A, S]; top []; held: whether weights and probabilities are far from underflow.
+    """
+
+    log_weight: jax.Array
+    weight: jax.Array
+    top: jax.Array
+    held: jax.Array
+
+
+def sending(transition: Transition, log_weight) -> Sending:
+    """Prepare `send` for log-weights [A, S]."""
+    possible = log_weight > -jnp.inf
+    top = jax.lax.stop_gradient(jnp.max(log_weight))
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    weight = jnp.where(possible, jnp.exp(jnp.where(possible, log_weight, top) - top), 0.0)
+    probability, third = jnp.asarray(transition.probability), _third(log_weight.dtype)
+    rare = jnp.any((probability > 0) & (probability < jnp.exp(third)))
+    return Sending(log_weight, weight, top, ~rare & ~jnp.any(possible & (log_weight - top < third)))
+
+
+def send(transition: Transition, log_a, common: Sending) -> jax.Array:
+    """log sum_(s,a) exp(log_a(s) + log_weight(s,a)) P(s'|s,a) [S]: `log_push` with one exponential per state."""
+    if isinstance(transition, Dense):
+        return log_push(transition, log_a + common.log_weight)
+    top = jax.lax.stop_gradient(jnp.max(log_a))
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    possible = log_a > -jnp.inf
+    held = common.held & ~jnp.any(possible & (log_a - top < _third(log_a.dtype)))
+
+    def together(log_a):
+        a = jnp.where(possible, jnp.exp(jnp.where(possible, log_a, top) - top), 0.0)
+        total = push(transition, a * common.weight)
+        return jnp.where(total > 0, top + common.top + jnp.log(jnp.where(total > 0, total, 1.0)), -jnp.inf)
+
+    def apart(log_a):
+        return _log_push_apart(transition, log_a + common.log_weight)
+
+    return jax.lax.cond(held, together, apart, log_a)
+
+
+def _third(dtype):
+    """A third of the range of the number format, in nats: for messages, for weights and for probabilities."""
+    return 0.3 * jnp.log(jnp.finfo(dtype).tiny)
+
+
+def _log_push_apart(transition: Sparse, log_mass):
     """`log_push` with each sum shifted by its own largest term."""
-    if isinstance(transition, Arrivals):
-        return transition.log_collect(log_mass)
     log_flow = log_mass[:, None, :] + jnp.log(transition.probability)
     nothing = jnp.full(log_mass.shape[1], -jnp.inf, log_flow.dtype)
     top = jax.lax.stop_gradient(nothing.at[transition.successor].max(log_flow))

@@ -59,11 +59,15 @@ def forward(mdp: TabularMDP, temperature: Scalar, horizon: int, discount: Scalar
     log_prior = jnp.where(mdp.terminal, -jnp.inf, jnp.asarray(mdp.log_prior).T)
     log_discount = jnp.log(jnp.asarray(discount, mdp.dtype))
 
+    def common(reward):
+        return one.sending(mdp.transition, log_prior + jnp.asarray(reward).T / temperature)
+
+    always = common(mdp.reward) if mdp.reward.ndim == 2 else None
+
     def step(log_a, reward):
-        reward = mdp.reward if reward is None else reward
-        log_mass = log_a + log_prior + jnp.asarray(reward).T / temperature
+        arriving = one.send(mdp.transition, log_a, common(reward) if always is None else always)
         stay = jnp.where(mdp.terminal, log_a, -jnp.inf)
-        return jnp.logaddexp(one.log_push(mdp.transition, log_mass) + log_discount, stay), log_a
+        return jnp.logaddexp(arriving + log_discount, stay), log_a
 
     return jax.lax.scan(step, log_initial, rewards_in_time(mdp), length=horizon)[1]
 
