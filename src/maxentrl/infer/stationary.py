@@ -100,9 +100,14 @@ def _iterate(
     arrays = transition.probability, mdp.reward, mdp.log_prior, discount, alpha
     probability, reward, log_prior, discount, alpha = (jnp.asarray(x, float) for x in arrays)
 
-    def solve_one(probability, reward, log_prior, terminal, discount, alpha, tolerance):
+    # A batch is solved one problem after the other, each in its own number of sweeps, which on a CPU is fastest. The
+    # rule for batches looks at arguments alone, so nothing traced may be closed over.
+    @jax.custom_batching.sequential_vmap
+    def run(lists, terminal, numbers, shared, tolerance, max_sweeps):
+        successor, probability, reward, log_prior = lists
+        discount, alpha = numbers
         return modified_policy_iteration(
-            transition.successor,
+            successor,
             probability,
             reward,
             log_prior,
@@ -115,10 +120,10 @@ def _iterate(
             max_sweeps=max_sweeps,
         )
 
-    # Each problem of a batch takes its own number of sweeps, so on a CPU one after the other is fastest.
-    run = jax.custom_batching.sequential_vmap(solve_one)
-    tolerance = jnp.asarray(tolerance, float)
-    found = run(probability, reward, log_prior, jnp.asarray(mdp.terminal), discount, alpha, tolerance)
+    lists = (jnp.asarray(transition.successor), probability, reward, log_prior)
+    shared = jax.tree.map(jnp.asarray, shared)
+    limits = jnp.asarray(tolerance, float), jnp.asarray(max_sweeps)
+    found = run(lists, jnp.asarray(mdp.terminal), (discount, alpha), shared, *limits)
     v = found.v.astype(mdp.dtype)
     bound = found.error_bound + jnp.max(jnp.abs(v.astype(float) - found.v))
     return FixedPoint(v, bound.astype(mdp.dtype), found.sweeps, bound <= tolerance)
