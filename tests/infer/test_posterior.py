@@ -16,7 +16,7 @@ from oracles import enumerate_posterior, roll_out_by_enumeration, soft_values
 from problems import as_mdp, random_problem, stack
 
 RELATIVE = 1e-10
-"""Rounding of a few hundred float64 operations in logs, as the issue of exactness is put: relative 1e-10."""
+"""Rounding of a few hundred float64 operations in logs stays far below this: relative 1e-10."""
 
 SHAPES = [(3, 2, 5, 120), (5, 3, 4, 120)]
 """States, actions, horizon, number of problems. Few shapes, so that each is compiled once."""
