@@ -34,7 +34,7 @@ def problem(local: bool, prior: str, dtype: str = "float64", actions: int = A, c
     mdp = TabularMDP((successor, probability), reward, prior=weights, terminal=terminal, dtype=dtype)
     lists = mdp.transition
     assert isinstance(lists, Sparse)
-    return mdp.exchange(transition=Sparse(lists.successor, lists.probability, local))
+    return mdp._replace(transition=Sparse(lists.successor, lists.probability, local))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.3, np.inf])

@@ -49,12 +49,11 @@ def value_backup(mdp: TabularMDP, v, temperatures: Temperatures, discount: Scala
 
 def _sweep_value(kind: Kind, mdp: TabularMDP, reward, v, temperature, discount):
     model: Sparse = mdp.transition  # pyright: ignore[reportAssignmentType]
-    log_prior = jnp.asarray(mdp.log_prior)
     new = sweep.value(
         jnp.asarray(model.successor),
         jnp.asarray(model.probability),
         reward,
-        log_prior[0, 0] if mdp.even_prior else log_prior,
+        jnp.asarray(mdp.log_prior),
         v,
         temperature,
         discount,

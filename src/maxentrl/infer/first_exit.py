@@ -158,7 +158,9 @@ def _gain(mdp: TabularMDP, temperatures: Temperatures, states: np.ndarray, pairs
             transition.successor,
             np.where(member[np.asarray(transition.successor)], transition.probability, 0.0),
         )
-    closed = mdp.bare().exchange(transition=inner, log_prior=log_prior, terminal=~member)
+    closed = eqx.tree_at(
+        lambda m: (m.transition, m.log_prior, m.terminal), mdp.bare(), (inner, log_prior, ~member)
+    )
     return float(_gain_iteration(closed, temperatures, jnp.asarray(member)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -166,7 +167,7 @@ def _policy(mdp: TabularMDP, log_policy: Array, discount: Scalar, horizon: int |
                 f"log_policy rows must sum to 1; row {where} sums to {float(total[tuple(where)]):.6g}."
             )
     if horizon is None and is_concrete(log_pi, mdp, discount) and float(discount) == 1.0:
-        require_exit(mdp.exchange(log_prior=log_pi))
+        require_exit(eqx.tree_at(lambda m: m.log_prior, mdp, log_pi))
     if horizon is not None and log_pi.ndim == 2:
         log_pi = jnp.broadcast_to(log_pi, (horizon, *log_pi.shape))
     return log_pi.swapaxes(-1, -2)

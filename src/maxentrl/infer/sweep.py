@@ -62,8 +62,7 @@ def value(successor, probability, reward, log_prior, v, temperature, discount, *
 
     Args:
         successor, probability: [A, K, S], as in `Sparse`.
-        reward: [S, A].
-        log_prior: [S, A], or one number [] for all.
+        reward, log_prior: [S, A].
         v: [S].
         temperature: of the actions, a number in (0, inf); not looked at unless `kind` is "soft".
         discount: in [0, 1].
@@ -92,9 +91,6 @@ def _over_actions(q, log_prior, temperature, kind: Kind, actions: int):
     """
     largest = jnp.finfo(log_prior.dtype).max
 
-    def prior(a):
-        return log_prior[:, a] if log_prior.ndim else log_prior
-
     def total(term):
         return accumulate(lambda a, sum_so_far: sum_so_far + term(a), 1, actions, term(0))
 
@@ -102,16 +98,17 @@ def _over_actions(q, log_prior, temperature, kind: Kind, actions: int):
         return accumulate(lambda a, top: jnp.maximum(top, term(a)), 1, actions, term(0))
 
     if kind == "mean":
-        return total(lambda a: jnp.exp(jnp.maximum(prior(a), -largest)) * q(a))
+        log_rho = jnp.maximum(log_prior, -largest)
+        return total(lambda a: jnp.exp(log_rho[:, a]) * q(a))
     if kind == "max":
-        top = highest(lambda a: jnp.where(prior(a) > -jnp.inf, q(a), -largest))
+        top = highest(lambda a: jnp.where(log_prior[:, a] > -jnp.inf, q(a), -largest))
         return jnp.where(top > -largest, top, -jnp.inf)
 
     # Far below any log-weight that matters, and far enough from the end of the format to be divided.
     never = -(largest**0.75)
 
     def score(a):
-        return q(a) + temperature * jnp.maximum(prior(a), never)
+        return q(a) + temperature * jnp.maximum(log_prior[:, a], never)
 
     top = lax.stop_gradient(highest(score))
     new = top + temperature * jnp.log(total(lambda a: jnp.exp((score(a) - top) / temperature)))

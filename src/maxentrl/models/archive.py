@@ -141,7 +141,7 @@ def _build(arrays: dict[str, np.ndarray]) -> TabularMDP:
     else:
         kept = Dense(_unless_moved(checked.probability, probability))
     initial = _unless_moved(mdp.initial, arrays.get("initial", mdp.initial))
-    return mdp.exchange(transition=kept, initial=initial)
+    return mdp._replace(transition=kept, initial=initial)
 
 
 def _unless_moved(checked, stored) -> np.ndarray:

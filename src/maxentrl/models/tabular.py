@@ -49,8 +49,6 @@ class TabularMDP(eqx.Module):
         state_names, action_names: labels for reports and demonstrations; "0", "1", ... when absent.
         coordinates: `[S, 2]` column and row (or x and y) of each state, for pictures only.
 
-    `even_prior` is found out: whether all log-weights are one number, which a backup then need not read.
-
     Raises:
         InputError: with the first offending row, state or entry.
     """
@@ -63,7 +61,6 @@ class TabularMDP(eqx.Module):
     coordinates: Float[Array, "S 2"] | None
     state_names: tuple[str, ...] | None = eqx.field(static=True)
     action_names: tuple[str, ...] | None = eqx.field(static=True)
-    even_prior: bool = eqx.field(static=True)
 
     @in_double_precision
     def __init__(
@@ -90,7 +87,6 @@ class TabularMDP(eqx.Module):
         self.transition = transition
         self.reward = aligned(reward)
         self.log_prior = aligned(log_prior)
-        self.even_prior = _is_even(self.log_prior)
         self.terminal = aligned(terminal)
         self.initial = aligned(_check_initial(initial, terminal, states, dtype))
         self.coordinates = None if coordinates is None else np.asarray(coordinates, float)
@@ -146,8 +142,8 @@ class TabularMDP(eqx.Module):
                 reward, self.states, self.actions, np.asarray(self.terminal), self.dtype.name
             )
             if np.any(more & ~forbidden):
-                return self.exchange(reward=reward, log_prior=self._forbid(np.asarray(more)))
-        return self.exchange(reward=jnp.asarray(reward, self.dtype))
+                return self._replace(reward=reward, log_prior=self._forbid(np.asarray(more)))
+        return self._replace(reward=jnp.asarray(reward, self.dtype))
 
     def _forbid(self, forbidden: np.ndarray) -> np.ndarray:
         """The log-prior without these actions: a normalised row is conditioned on what is left."""
@@ -161,10 +157,10 @@ class TabularMDP(eqx.Module):
     def with_prior(self, prior) -> TabularMDP:
         """The same process with another action prior: "uniform", "counting" or log-weights `[S, A]`."""
         if not isinstance(prior, str) and not is_concrete(prior):
-            return self.exchange(log_prior=jnp.asarray(prior, self.dtype))
+            return self._replace(log_prior=jnp.asarray(prior, self.dtype))
         forbidden = np.isneginf(np.asarray(self.log_prior))
         terminal = np.asarray(self.terminal)
-        return self.exchange(
+        return self._replace(
             log_prior=_check_prior(prior, forbidden, terminal, self.states, self.actions, self.dtype.name)
         )
 
@@ -173,7 +169,7 @@ class TabularMDP(eqx.Module):
         """The same process with other start probabilities `[S]`."""
         if is_concrete(initial):
             initial = _check_initial(initial, np.asarray(self.terminal), self.states, self.dtype.name)
-        return self.exchange(initial=jnp.asarray(initial, self.dtype))
+        return self._replace(initial=jnp.asarray(initial, self.dtype))
 
     @in_double_precision
     def with_terminal(self, terminal) -> TabularMDP:
@@ -186,14 +182,14 @@ class TabularMDP(eqx.Module):
         """
         if is_concrete(terminal):
             terminal = _check_terminal(np.asarray(terminal) | np.asarray(self.terminal), self.states)
-        return self.exchange(terminal=jnp.asarray(terminal) | jnp.asarray(self.terminal))
+        return self._replace(terminal=jnp.asarray(terminal) | jnp.asarray(self.terminal))
 
     def bare(self) -> TabularMDP:
         """The same process without names and coordinates: what keys compiled functions stays small."""
-        return self.exchange(coordinates=None, state_names=None, action_names=None)
+        return self._replace(coordinates=None, state_names=None, action_names=None)
 
-    def exchange(self, **changes) -> TabularMDP:
-        """A copy with some fields exchanged as they are, past the checks that __init__ makes."""
+    def _replace(self, **changes) -> TabularMDP:
+        """A copy with some fields exchanged, past the checks that __init__ makes."""
         copy = object.__new__(TabularMDP)
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -201,8 +197,6 @@ class TabularMDP(eqx.Module):
                 value = changes[field.name]
                 value = to_host(jnp.asarray(value)) if eqx.is_array(value) else value
             object.__setattr__(copy, field.name, value)
-        if "log_prior" in changes:
-            object.__setattr__(copy, "even_prior", _is_even(copy.log_prior))
         return copy
 
     @in_double_precision
@@ -240,11 +234,6 @@ class TabularMDP(eqx.Module):
         form = type(self.transition).__name__.lower()
         held = size(sum(np.size(leaf) * leaf.dtype.itemsize for leaf in jax.tree.leaves(self)))
         return f"TabularMDP(states={self.states}, actions={self.actions}, {form}, {self.dtype}, {held})"
-
-
-def _is_even(log_prior) -> bool:
-    """Whether all log-weights are one number, so that a backup can do without reading them; no when they are traced."""
-    return is_concrete(log_prior) and bool(np.all(np.asarray(log_prior) == np.asarray(log_prior).flat[0]))
 
 
 def _check_terminal(terminal, states: int) -> np.ndarray:
