@@ -7,7 +7,6 @@ hand for this prior; numba is one fused loop; SciPy is a sparse product and NumP
 
 from __future__ import annotations
 
-import json
 import sys
 
 from benchmarks import measure
@@ -224,21 +223,5 @@ def report(runs: list[dict], command: str) -> list[str]:
     return [*lines, "", f"largest difference of any candidate from numba: {worst:.1e}"]
 
 
-def main() -> None:
-    options = measure.parser(__doc__, "backup.txt")
-    options.add_argument("--sizes", type=lambda x: int(float(x)), nargs="+", default=list(SIZES))
-    chosen = options.parse_args()
-    if chosen.child:
-        measure.pin(chosen.cores[0])
-        print(json.dumps(run(chosen.sizes, chosen.rounds)))
-        return
-    same = ["--child", "--rounds", chosen.rounds, "--sizes", *chosen.sizes]
-    runs = [
-        json.loads(measure.child("benchmarks.backup", [*same, "--cores", n]))
-        for n in sorted(set(chosen.cores))
-    ]
-    measure.write(chosen.out, report(runs, "benchmarks.backup " + " ".join(sys.argv[1:])))
-
-
 if __name__ == "__main__":
-    main()
+    measure.on_each_core_count("benchmarks.backup", __doc__, SIZES, run, report)

@@ -7,7 +7,6 @@ temperature, log-messages of the optimality model, and state-action marginals of
 
 from __future__ import annotations
 
-import json
 import sys
 
 from benchmarks import measure
@@ -130,21 +129,5 @@ def report(runs: list[dict], command: str) -> list[str]:
     return [*lines, f"largest relative difference of any push from numba's: {worst:.1e}"]
 
 
-def main() -> None:
-    options = measure.parser(__doc__, "forward.txt")
-    options.add_argument("--sizes", type=lambda x: int(float(x)), nargs="+", default=list(SIZES))
-    chosen = options.parse_args()
-    if chosen.child:
-        measure.pin(chosen.cores[0])
-        print(json.dumps(run(chosen.sizes, chosen.rounds)))
-        return
-    same = ["--child", "--rounds", chosen.rounds, "--sizes", *chosen.sizes]
-    runs = [
-        json.loads(measure.child("benchmarks.forward", [*same, "--cores", n]))
-        for n in sorted(set(chosen.cores))
-    ]
-    measure.write(chosen.out, report(runs, "benchmarks.forward " + " ".join(sys.argv[1:])))
-
-
 if __name__ == "__main__":
-    main()
+    measure.on_each_core_count("benchmarks.forward", __doc__, SIZES, run, report)

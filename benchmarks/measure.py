@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -151,3 +152,23 @@ def child(module: str, arguments: Iterable[object], interpreter: str = sys.execu
     if done.returncode:
         raise RuntimeError(f"{module} failed with status {done.returncode}")
     return done.stdout
+
+
+def on_each_core_count(
+    module: str,
+    description: str | None,
+    sizes: Iterable[int],
+    run: Callable[[list[int], int], dict],
+    report: Callable[[list[dict], str], Iterable[str]],
+) -> None:
+    """The command line of a benchmark whose cells are run once per number of cores, each in its own process."""
+    options = parser(description, f"{module.split('.')[-1]}.txt")
+    options.add_argument("--sizes", type=lambda x: int(float(x)), nargs="+", default=list(sizes))
+    chosen = options.parse_args()
+    if chosen.child:
+        pin(chosen.cores[0])
+        print(json.dumps(run(chosen.sizes, chosen.rounds)))
+        return
+    same = ["--child", "--rounds", chosen.rounds, "--sizes", *chosen.sizes]
+    runs = [json.loads(child(module, [*same, "--cores", n])) for n in sorted(set(chosen.cores))]
+    write(chosen.out, report(runs, f"{module} " + " ".join(sys.argv[1:])))

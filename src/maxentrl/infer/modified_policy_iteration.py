@@ -15,6 +15,8 @@ which hold for any V: nothing else in this file has to be trusted. Then it impro
 Exact policy iteration never lowers the mean of the lower bound, so evaluations are judged by it: after several that
 did not raise it, the search resumes from the best iterate, with plain sweeps for a while. In the long run that is plain
 modified policy iteration, which converges; for the accelerated rounds this is a safeguard and not a proof.
+
+The file is a little longer than others because the settings, each with its reason, stand beside the one loop they steer.
 """
 
 from __future__ import annotations

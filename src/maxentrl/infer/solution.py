@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Integer
 
 from maxentrl.core.check import (
-    InfeasibleError,
     InputError,
     check_choice,
     check_discount,
@@ -233,6 +232,3 @@ def _warn_unconverged(answer, tolerance: float) -> None:
             f"the values are proven to within {float(answer.error_bound):.3g} only.",
             stacklevel=4,
         )
-
-
-__all__ = ["InfeasibleError", "Solution", "solve"]
