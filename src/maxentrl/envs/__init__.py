@@ -1,9 +1,12 @@
 """Problems of our own, each also a simulator."""
 
 from maxentrl.core.types import Env
+from maxentrl.envs.binaryworld import binaryworld
 from maxentrl.envs.chain import chain
 from maxentrl.envs.gridworld import gridworld
+from maxentrl.envs.landscape import Landscape
 from maxentrl.envs.lottery import lottery
+from maxentrl.envs.objectworld import objectworld
 from maxentrl.envs.random_mdp import random_mdp
 from maxentrl.envs.simulate import simulate
 from maxentrl.models.sources import load_problem
@@ -20,4 +23,15 @@ def make(name: str) -> Env:
     return simulate(PROBLEMS[name]() if name in PROBLEMS else load_problem(name))
 
 
-__all__ = ["PROBLEMS", "chain", "gridworld", "lottery", "make", "random_mdp", "simulate"]
+__all__ = [
+    "PROBLEMS",
+    "Landscape",
+    "binaryworld",
+    "chain",
+    "gridworld",
+    "lottery",
+    "make",
+    "objectworld",
+    "random_mdp",
+    "simulate",
+]
