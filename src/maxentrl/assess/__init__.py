@@ -1,0 +1,7 @@
+"""Is this reward right? Distances between rewards, what is identified, what transfers, and how sure derived
+quantities are."""
+
+from maxentrl.assess.distance import dard, epic, minimal, regret_bound, starc, value_adjusted
+from maxentrl.assess.shaping import shape
+
+__all__ = ["dard", "epic", "minimal", "regret_bound", "shape", "starc", "value_adjusted"]
