@@ -10,7 +10,8 @@ from irl.worlds import CLOCKS, A, K, S, begun, demonstrate, flow, policy, world
 from maxentrl import solve
 from maxentrl.core.precision import in_double_precision
 from maxentrl.irl import visits
-from maxentrl.irl.mce import _evidence, _model, log_likelihood
+from maxentrl.irl.fitting import linear_model
+from maxentrl.irl.mce import log_likelihood, see
 from maxentrl.irl.sensitivity import derivatives, objective
 
 W = np.array([0.5, -0.8, 0.3])
@@ -22,10 +23,11 @@ EXACT = {"rtol": 1e-8, "atol": 1e-9}
 @in_double_precision
 def study(mdp, features, demos, clock, loss="likelihood", w=W):
     """The objective and its derivatives at w."""
-    model = _model(mdp, features, 1.0, clock.get("discount", 1.0), clock.get("horizon"))
-    evidence, paths, _ = _evidence(mdp, demos, clock.get("horizon"), loss)
-    value, plan = objective(model, evidence, w)
-    return float(value), derivatives(model, evidence, plan, paths)
+    discount, horizon = clock.get("discount", 1.0), clock.get("horizon")
+    model = linear_model(mdp, features, 1.0, discount, horizon)
+    seen, _ = see(mdp, demos, discount, horizon, loss)
+    value, plan = objective(model, seen.evidence, w)
+    return float(value), derivatives(model, seen.evidence, plan, seen.paths)
 
 
 @in_double_precision

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -20,13 +20,23 @@ KINDS: dict[str, str] = {
 }
 
 
+class Identity(NamedTuple):
+    """Hashes that tell what an estimate was made from: the demonstrations, each column of features, the
+    offset."""
+
+    data: str
+    columns: tuple[str, ...]
+    offset: str
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Estimate:
     """A linear reward, estimated.
 
     names: of the K features. weights: [K].
     reward: [S, A]; offset + features . weights.
-    log_likelihood: sum of weight * log pi(a|s) over the recorded decisions, nats.
+    log_likelihood: sum of weight * log pi(a|s) over the recorded decisions, nats. Where transitions are part
+        of what is explained (maximum entropy), they are part of it.
     log_likelihood_uniform: the same for choosing uniformly among allowed actions.
     gradient_norm: of what was maximised, at the estimate; verdict: one sentence on convergence.
     covariances: by kind, [K, K]; infinite where the demonstrations say nothing. `hessian` is the inverse of
@@ -41,6 +51,7 @@ class Estimate:
     trajectories, steps: what it was estimated from. steps is the summed weight of the decisions when visit
         counts were given in place of trajectories (trajectories is then None).
     warnings: sentences to read before the numbers.
+    identity: what it was made from; None where that is not known, and then it cannot be tested against others.
     """
 
     method: str
@@ -58,6 +69,7 @@ class Estimate:
     steps: float
     settings: dict[str, float | int | str | None]
     warnings: tuple[str, ...]
+    identity: Identity | None = None
 
     @property
     def named(self) -> dict[str, float]:

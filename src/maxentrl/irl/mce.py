@@ -8,33 +8,21 @@ derivation).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maxentrl.core.check import (
-    InfeasibleError,
-    InputError,
-    check_choice,
-    check_discount,
-    check_horizon,
-    check_shape,
-    check_temperature,
-)
+from maxentrl.core.check import check_choice
 from maxentrl.core.precision import in_double_precision
-from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Scalar
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer.solution import solve
-from maxentrl.irl.demonstrations import check_demonstrations, check_visits, explain_copies, visits
-from maxentrl.irl.estimate import Estimate, covariances, explain_directions, null_directions
-from maxentrl.irl.newton import Maximum, maximise
-from maxentrl.irl.reward import check_features, check_offset, choices
-from maxentrl.irl.sensitivity import Evidence, Model, Paths, Plan, derivatives, expected_arrivals, objective
+from maxentrl.irl.demonstrations import check_demonstrations, check_visits, visits
+from maxentrl.irl.estimate import Estimate
+from maxentrl.irl.fitting import Seen, check_start, climb, pose, record, setting_in_words, upright
+from maxentrl.irl.sensitivity import Evidence, expected_arrivals
 from maxentrl.models.tabular import TabularMDP
 
 Loss = Literal["likelihood", "moments"]
@@ -126,76 +114,31 @@ def fit(
 
     Source: Ziebart (2010), chapters 5, 6 and 9; for first exit, Fosgerau, Frejinger & Karlstrom (2013).
     """
-    _check_setting(temperature, discount, horizon, l2, loss)
+    check_choice(loss, ("likelihood", "moments"), "loss")
+    task = pose(
+        mdp,
+        features,
+        feature_names,
+        offset,
+        temperature=temperature,
+        discount=discount,
+        horizon=horizon,
+        dynamics="given",
+        l2=l2,
+        max_steps=max_steps,
+    )
+    begin = check_start(start, task.names)
     discount = 1.0 if discount is None else discount
-    mdp = mdp.with_reward(check_offset(mdp, offset))
-    table, names = check_features(mdp, features, feature_names)
-    count = len(names)
-    model = _model(mdp, table, temperature, discount, horizon)
-    evidence, paths, luck = _evidence(mdp, demos, horizon, loss)
-    begin = np.zeros(count) if start is None else np.asarray(start, float)
-    check_shape(begin, (count,), "start", "[K]")
-    if not np.isfinite(begin).all():
-        raise InputError(
-            f"start must hold numbers; the weight of {names[int((~np.isfinite(begin)).argmax())]} is not one."
-        )
-
-    # One typical change of each weight: it turns a typical decision by about one nat, shared by all
-    # decisions.
-    decisions = np.asarray(evidence.decisions).swapaxes(-1, -2)
-    total = float(decisions.sum())
-    largest = np.abs(table).max((0, 1))
-    scale = float(temperature) / (np.sqrt(total) * np.where(largest > 0, largest, 1.0))
-
-    def value(w: np.ndarray) -> tuple[float, Plan]:
-        found, plan = objective(model, evidence, w)
-        return float(found) - l2 / 2 * float(w @ w), plan
-
-    def slope(w: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-        d = derivatives(model, evidence, plan)
-        return np.asarray(d.gradient) - l2 * w, np.asarray(d.information) + l2 * np.eye(count)
-
-    first, plan = value(begin)
-    if not math.isfinite(first):
-        _refuse_start(model, begin)
-    blind = null_directions(np.asarray(derivatives(model, evidence, plan).fisher), scale)
-    best = maximise(value, slope, begin, scale, max_steps)
-
-    last = derivatives(model, evidence, best.memo, paths)
-    gradient = np.asarray(last.gradient) - l2 * best.argument
-    information = np.asarray(last.information) + l2 * np.eye(count)
-    scores, clusters = None, None
-    if isinstance(demos, Trajectories):
-        scores = np.asarray(last.scores) * demos.weights[:, None]
-        clusters = (
-            np.unique(np.array(demos.groups), return_inverse=True)[1]
-            if demos.groups
-            else np.arange(demos.count)
-        )
-    log_policy = np.asarray(best.memo.log_policy).swapaxes(-1, -2)
+    seen, log_transitions = see(task.mdp, demos, discount, horizon, loss)
+    found = climb(task, seen, begin)
+    log_policy = np.asarray(found.best.memo.log_policy).swapaxes(-1, -2)
+    decisions = seen.decisions
     taken = decisions > 0
-    allowed = choices(mdp)
-    log_choices = np.log(np.maximum(allowed.sum(1), 1))
-    spread = covariances(information, scores, clusters, scale)
-    robust = loss == "moments" or (isinstance(demos, Trajectories) and demos.groups is not None)
-    warnings = explain_directions(blind, names, table, allowed)
-    warnings += _warn_search(best, blind, np.asarray(last.fisher), scale)
-    if isinstance(demos, Trajectories) and clusters is not None:
-        warnings += _warn_demonstrations(demos, log_policy, luck, clusters, count)
-    return Estimate(
-        method=f"maximum causal entropy, {_setting_in_words(temperature, discount, horizon)}, {loss}",
-        names=names,
-        weights=best.argument,
-        reward=np.asarray(model.reward(best.argument)),
-        log_likelihood=float(decisions[taken] @ log_policy[taken]),
-        log_likelihood_uniform=-float(decisions.sum(-1).reshape(-1, mdp.states).sum(0) @ log_choices),
-        gradient_norm=float(np.linalg.norm(gradient)),
-        converged=best.converged,
-        verdict=best.verdict,
-        covariances=spread,
-        kind="sandwich" if robust and "sandwich" in spread else "hessian",
-        trajectories=demos.count if isinstance(demos, Trajectories) else None,
-        steps=demos.steps if isinstance(demos, Trajectories) else total,
+    return record(
+        task,
+        seen,
+        found,
+        method=f"maximum causal entropy, {setting_in_words(temperature, discount, horizon)}, {loss}",
         settings={
             "temperature": float(temperature),
             "discount": float(discount),
@@ -203,110 +146,32 @@ def fit(
             "l2": l2,
             "loss": loss,
         },
-        warnings=tuple(warnings),
+        log_likelihood=float(decisions[taken] @ log_policy[taken]),
+        log_transitions=log_transitions,
+        robust=loss == "moments" or (isinstance(demos, Trajectories) and demos.groups is not None),
     )
 
 
-def _check_setting(temperature, discount, horizon, l2: float, loss: str) -> None:
-    check_temperature(temperature)
-    if temperature_kind(temperature) != "soft":
-        raise InputError(
-            f"temperature must lie in (0, inf): a policy is estimated from its randomness; got {temperature}."
-        )
-    check_horizon(horizon)
-    if discount is None and horizon is None:
-        raise InputError(
-            "give a discount below 1, a horizon, or discount 1 with terminal states (first exit)."
-        )
-    if discount is not None:
-        check_discount(discount)
-    if not (l2 >= 0 and math.isfinite(l2)):
-        raise InputError(f"l2 must be a number of at least 0; got {l2}.")
-    check_choice(loss, ("likelihood", "moments"), "loss")
-
-
-def _model(mdp: TabularMDP, table: np.ndarray, temperature, discount, horizon: int | None) -> Model:
-    # A likelihood is compared with its neighbours to many digits: a problem in float32 is estimated in
-    # float64 too.
-    world = jax.tree.map(
-        lambda x: x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x, mdp.bare()
-    )
-    return Model(
-        mdp=world,
-        features=jnp.asarray(np.ascontiguousarray(table.transpose(1, 0, 2))),
-        offset=world.reward,
-        temperature=jnp.asarray(temperature, float),
-        discount=jnp.asarray(discount, float),
-        horizon=horizon,
-    )
-
-
-def _evidence(
-    mdp: TabularMDP, demos, horizon: int | None, loss: str
-) -> tuple[Evidence, Paths | None, np.ndarray]:
-    """Counts; the steps for the scores of single trajectories; [N] log-probability of each one's
-    transitions."""
-    if not isinstance(demos, Trajectories):
-        decisions = check_visits(mdp, demos, horizon)
-        return Evidence(decisions.swapaxes(-1, -2), np.zeros(decisions.shape[:-1])), None, np.zeros(0)
-    luck = check_demonstrations(mdp, demos).sum(1)
-    found = visits(mdp, demos, horizon)
-    decisions = np.asarray(found.decisions).swapaxes(-1, -2)
-    if loss == "moments":
-        surprise = found.arrivals - np.asarray(expected_arrivals(mdp.bare(), decisions))
-        known = demos.next_states
+def see(mdp: TabularMDP, demos, discount: Scalar, horizon: int | None, loss: Loss) -> tuple[Seen, np.ndarray]:
+    """Demonstrations as the fit needs them, and [N] the log-probability of each one's transitions."""
+    trajectories = isinstance(demos, Trajectories)
+    if trajectories:
+        log_transitions = check_demonstrations(mdp, demos).sum(1)
+        found = visits(mdp, demos, horizon)
+        decisions = np.asarray(found.decisions).swapaxes(-1, -2)
     else:
-        surprise, known = np.zeros_like(found.arrivals), np.full_like(demos.next_states, -1)
-    rest = 0 if horizon is None else horizon - demos.longest
-    upright = (
-        np.pad(x, ((0, 0), (0, rest)), constant_values=-1).T for x in (demos.states, demos.actions, known)
-    )
-    return Evidence(decisions, surprise), Paths(*upright), luck
-
-
-def _refuse_start(model: Model, begin: np.ndarray) -> None:
-    """Say why the problem cannot be solved at the starting weights."""
-    try:
-        mdp = model.mdp.with_reward(np.asarray(model.reward(begin)))
-        temperature, discount = float(model.temperature), float(model.discount)
-        solve(mdp, temperature=temperature, discount=discount, horizon=model.horizon)
-    except InfeasibleError as error:
-        raise InfeasibleError(
-            f"at the starting weights {error} Give other starting weights (start=...)."
-        ) from error
-    raise InfeasibleError(
-        "the log-likelihood of the demonstrations is not finite at the starting weights; give others."
-    )
-
-
-def _warn_search(best: Maximum, blind: np.ndarray, fisher: np.ndarray, scale: np.ndarray) -> list[str]:
-    warnings = [] if best.converged else [best.verdict]
-    if len(null_directions(fisher, scale)) > len(blind):
-        warnings.append(
-            "some decisions are explained so perfectly that the best weights are infinite (separation): "
-            "the search stopped where the likelihood no longer rises, and neither these weights nor their "
-            "standard errors mean anything."
-        )
-    return warnings
-
-
-def _warn_demonstrations(
-    demos: Trajectories, log_policy: np.ndarray, luck: np.ndarray, clusters: np.ndarray, count: int
-) -> list[str]:
-    warnings = []
-    found = int(clusters.max()) + 1
-    if found <= count:
-        warnings.append(
-            "outer-product and sandwich standard errors need more clusters than weights; "
-            f"there are {found} and {count}."
-        )
-    copies = explain_copies(demos, log_policy, luck)
-    return warnings + ([copies] if copies else [])
-
-
-def _setting_in_words(temperature, discount, horizon: int | None) -> str:
+        log_transitions = np.zeros(1)
+        decisions, found = check_visits(mdp, demos, horizon).swapaxes(-1, -2), None
+    arrivals = np.asarray(expected_arrivals(mdp.bare(), decisions))
+    surprise = np.zeros_like(arrivals)
+    if found is not None and loss == "moments":
+        surprise = np.asarray(found.arrivals) - arrivals
+    led = float(discount) * (arrivals + surprise)
     if horizon is not None:
-        rest = "" if float(discount) == 1 else f", discount {float(discount):g}"
-        return f"horizon {horizon}{rest}, temperature {float(temperature):g}"
-    kind = "first exit" if float(discount) == 1 else f"discount {float(discount):g}"
-    return f"{kind}, temperature {float(temperature):g}"
+        led = np.concatenate([np.zeros_like(led[:1]), led[:-1]])
+    evidence = Evidence(decisions, decisions.sum(-2) - led, surprise)
+    paths = None
+    if trajectories:
+        known = demos.next_states if loss == "moments" else np.full_like(demos.next_states, -1)
+        paths = upright(demos, known, horizon)
+    return Seen(demos, evidence, paths, np.zeros_like(log_transitions)), log_transitions

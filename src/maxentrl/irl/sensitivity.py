@@ -1,24 +1,31 @@
-"""How the likelihood of decisions moves with a linear reward: value, gradient, information, scores; exactly.
+"""How a likelihood of demonstrations moves with a linear reward: value, gradient, information, scores; exactly.
 
-Write f for the features and V for the soft value, temperature * log sum_a rho exp(Q / temperature). Then
+Write f for the features, V for the soft value, and E for the expectation over the next state s', under the
+dynamics that the demonstrator is thought to have. Then
 
-    G(s)   = dV/dw         = sum_a pi(a|s) (f(s,a) + discount E[G(s')])             features ahead
-    z(s,a) = d log pi / dw = (f(s,a) + discount E[G(s')] - G(s)) / temperature      score of a decision
+    G(s)      = dV/dw = sum_a pi(a|s) (f(s,a) + E[G(s')])      features ahead
+    z(s,a,s') = (f(s,a) + G(s') - G(s)) / temperature          score of a decision and of where it led
 
-A sum of log pi over recorded decisions is (decisions . (r + temperature log rho) - nu . V) / temperature,
-where nu = visits - discount * arrivals is where decisions begin without having been led to. Hence, with
-lambda the visits that the model expects when it starts from nu,
+Every likelihood here is (decisions . (r + temperature log rho) - begun . V) / temperature and a constant, for
+recorded counts of decisions, and for `begun`, which says where they begin without having been led to. Hence,
+with lambda the visits that the model expects when it starts from `begun`,
 
-    d / d reward  = (decisions - lambda pi) / temperature           demonstrations minus expectations
-    - d2 / dw dw  = sum_s lambda(s) sum_a pi(a|s) z z'              information
+    d / d reward  = (decisions - lambda pi) / temperature            demonstrations minus expectations
+    - d2 / dw dw  = sum_s lambda(s) sum_(a,s') pi(a|s) p(s'|s,a) z z'        information
 
-If arrivals are those the model expects after the recorded decisions, this is the conditional likelihood; if
-they are the ones that were recorded, it is the matching of moments. The two differ by `surprise`, recorded
-minus expected arrivals, which is zero in a deterministic world and zero on average in any.
+Given dynamics (maximum causal entropy): E is discount * E_P, the score of a decision is E[z | s, a], and
+begun = visits - discount * arrivals. If arrivals are those that the model expects after the recorded
+decisions, this is the conditional likelihood; if they are the ones that were recorded, it is the matching of
+moments. The two differ by `surprise`, recorded minus expected arrivals, which is zero in a deterministic world
+and zero on average in any.
 
-Ziebart (2010), theorem 6.4 and algorithm 9.3, for the gradient; the information follows from the same flow.
-The values V are a fixed point, so all derivatives here are those of the implicit function theorem: one linear
-solve each.
+Posterior dynamics (maximum entropy): E is over the tilted dynamics, and begun counts the starts of trajectories
+(minus the places where some were cut off). The information is then the covariance of feature sums under the
+posterior.
+
+Ziebart (2010), theorem 6.4 and algorithm 9.3, for the causal gradient; the information follows from the same
+flow. Stationary values are a fixed point, so all derivatives here are those of the implicit function theorem:
+one linear solve each.
 """
 
 from __future__ import annotations
@@ -30,12 +37,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer
 
-from maxentrl.core.types import Array
+from maxentrl.core.types import Array, Dynamics
 from maxentrl.infer import backup as one
 from maxentrl.infer.linear import resolvent
 from maxentrl.infer.policy import policy_chain
 from maxentrl.infer.solution import Solution, solve
 from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Transition
 
 TOLERANCE = 1e-9
 """Asked of the values, in units of reward: they are inside a likelihood that is compared with its
@@ -45,7 +53,7 @@ neighbours."""
 class Model(eqx.Module):
     """A reward offset + features . weights in a world.
 
-    features: [A, S, K], zero where they do not matter. offset: [S, A].
+    features: [A, S, K], zero where they do not matter. offset: [S, A]. dynamics: "given" or "posterior".
     """
 
     mdp: TabularMDP
@@ -54,6 +62,7 @@ class Model(eqx.Module):
     temperature: jax.Array
     discount: jax.Array
     horizon: int | None = eqx.field(static=True)
+    dynamics: Dynamics = eqx.field(static=True, default="given")
 
     def reward(self, weights) -> jax.Array:
         """[S, A]."""
@@ -68,21 +77,30 @@ class Model(eqx.Module):
             temperature=self.temperature,
             discount=self.discount,
             horizon=self.horizon,
+            dynamics=self.dynamics,
             tolerance=TOLERANCE,
         )
 
 
 class Evidence(NamedTuple):
-    """What was seen. decisions: [A, S] or [T, A, S] weighted counts; surprise: [S] or [T, S], recorded minus
-    expected arrivals after them."""
+    """What was seen.
+
+    decisions: [A, S] or [T, A, S] weighted counts. begun: [S] or [T, S], where they begin (see above).
+    surprise: [S] or [T, S], recorded minus expected arrivals after them; under given dynamics only.
+    """
 
     decisions: Float[Array, "*T A S"]
-    surprise: Float[Array, "*T S"]
+    begun: Float[Array, "*T S"]
+    surprise: Float[Array, "*T S"] | None
+
+
+ENDED = -2
+"""In `Paths`: the process ended by the discount, and was worth nothing from then on."""
 
 
 class Paths(NamedTuple):
-    """Steps one by one, time first, -1 where there is none. next_states is -1 wherever its surprise shall not
-    count."""
+    """Steps one by one, time first, -1 where there is none. next_states is -1 wherever its luck shall not
+    count, and `ENDED` where the process ended."""
 
     states: Integer[Array, "T N"]
     actions: Integer[Array, "T N"]
@@ -98,7 +116,7 @@ class Plan(NamedTuple):
 
 class Derivatives(NamedTuple):
     """gradient [K]; information [K, K]: minus the second derivative; fisher [K, K]: what the visited states
-    could tell, sum_s visits(s) sum_a pi z z'; scores [N, K] of single paths, where asked for."""
+    could tell, the information if each had been begun in; scores [N, K] of single paths, where asked for."""
 
     gradient: Float[Array, " K"]
     information: Float[Array, "K K"]
@@ -106,16 +124,51 @@ class Derivatives(NamedTuple):
     scores: Float[Array, "N K"] | None
 
 
+class Moves(NamedTuple):
+    """Where actions lead: probabilities `transition`, all times `factor`."""
+
+    transition: Transition
+    factor: jax.Array
+
+    def ahead(self, values) -> jax.Array:
+        """E[values(s')] of [S, K], as [A, S, K]."""
+        return self.factor * jax.vmap(lambda g: one.expectation(self.transition, g), 1, 2)(values)
+
+    def push(self, mass) -> jax.Array:
+        """Where a mass [A, S] arrives, [S]."""
+        return self.factor * one.push(self.transition, mass)
+
+
+def moves(model: Model, v_next) -> Moves:
+    """The dynamics that the demonstrator is thought to have, when v_next [S] follows."""
+    if model.dynamics == "given":
+        return Moves(model.mdp.transition, model.discount)
+    tilted = one.tilted_dynamics(model.mdp.transition, v_next, model.temperature, model.discount)
+    return Moves(jax.tree.map(_exponential, tilted), jnp.ones_like(model.discount))
+
+
+def _exponential(leaf):
+    """exp of the log-probabilities of a transition; its integers, the successors, stay."""
+    return jnp.exp(leaf) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
 @eqx.filter_jit
 def objective(model: Model, evidence: Evidence, weights) -> tuple[jax.Array, Plan]:
-    """The weighted log-likelihood, plus discount * surprise . V / temperature; -inf where no finite value
-    exists."""
+    """The log-likelihood up to a constant (and with matched moments, what stands for it); -inf where no finite
+    value exists."""
     plan = model.solve(weights)
     v, log_pi = jnp.asarray(plan.v), jnp.asarray(plan.log_policy).swapaxes(-1, -2)
     decisions = jnp.asarray(evidence.decisions)
-    seen = jnp.sum(jnp.where(decisions > 0, decisions * log_pi, 0.0))
-    v_next = v if model.horizon is None else v[1:]
-    total = seen + model.discount * jnp.sum(evidence.surprise * v_next) / model.temperature
+    if model.dynamics == "given":
+        # Written with the policy: values would cancel, and with them the digits, at discounts close to 1.
+        total = jnp.sum(jnp.where(decisions > 0, decisions * log_pi, 0.0))
+        v_next = v if model.horizon is None else v[1:]
+        total += model.discount * jnp.sum(jnp.asarray(evidence.surprise) * v_next) / model.temperature
+    else:
+        gain = model.reward(weights) / model.temperature + model.mdp.log_prior
+        v_now = v if model.horizon is None else v[:-1]
+        total = jnp.sum(jnp.where(decisions > 0, decisions * gain.T, 0.0))
+        total -= jnp.sum(evidence.begun * v_now) / model.temperature
     good = jnp.isfinite(plan.error_bound) & jnp.isfinite(total)
     return jnp.where(good, total, -jnp.inf), Plan(v, log_pi)
 
@@ -138,44 +191,51 @@ def expected_arrivals(mdp: TabularMDP, decisions) -> jax.Array:
 def expected_flow(model: Model, evidence: Evidence, plan: Plan) -> jax.Array:
     """lambda pi, [A, S] or [T, A, S]: the decisions that the model expects, begun where the recorded ones
     began."""
-    mdp, decisions = model.mdp, jnp.asarray(evidence.decisions)
-    policy = jnp.where(mdp.terminal, 0.0, jnp.exp(plan.log_policy))
+    policy = _probability(model, plan.log_policy)
     if model.horizon is None:
-        arrivals = one.push(mdp.transition, decisions) + evidence.surprise
-        begun = decisions.sum(0) - model.discount * arrivals
-        chain = policy_chain(mdp, plan.log_policy, model.discount)
-        return resolvent(chain, begun, transpose=True) * policy
+        return resolvent(_chain(model, plan), evidence.begun, transpose=True) * policy
 
     def step(carried, inputs):
-        decided, surprise, pi = inputs
-        flow = (decided.sum(0) + carried) * pi
-        # What the model sends on in place of the recorded decisions; the surprise was never sent.
-        return model.discount * (one.push(mdp.transition, flow - decided) - surprise), flow
+        begun, pi, v_next = inputs
+        flow = (begun + carried) * pi
+        return moves(model, v_next).push(flow), flow
 
-    start = jnp.zeros(mdp.states, decisions.dtype)
-    return jax.lax.scan(step, start, (decisions, jnp.asarray(evidence.surprise), policy))[1]
+    start = jnp.zeros(model.mdp.states, policy.dtype)
+    return jax.lax.scan(step, start, (jnp.asarray(evidence.begun), policy, plan.v[1:]))[1]
+
+
+def _probability(model: Model, log_policy) -> jax.Array:
+    """pi, 0 in terminal states."""
+    return jnp.where(model.mdp.terminal, 0.0, jnp.exp(log_policy))
+
+
+def _chain(model: Model, plan: Plan) -> Transition:
+    """The chain of states under the policy, over a stationary future."""
+    transition, factor = moves(model, plan.v)
+    mdp = eqx.tree_at(lambda m: m.transition, model.mdp, transition)
+    return policy_chain(mdp, plan.log_policy, factor)
 
 
 def _stationary(model: Model, evidence: Evidence, plan: Plan, paths: Paths | None) -> Derivatives:
-    mdp, decisions = model.mdp, jnp.asarray(evidence.decisions)
-    chain = policy_chain(mdp, plan.log_policy, model.discount)
-    policy = jnp.where(mdp.terminal, 0.0, jnp.exp(plan.log_policy))
+    decisions, policy = jnp.asarray(evidence.decisions), _probability(model, plan.log_policy)
+    chain, move = _chain(model, plan), moves(model, plan.v)
     source = jnp.einsum("as,ask->sk", policy, model.features)
     ahead = jax.vmap(lambda b: resolvent(chain, b), 1, 1)(source)
-    score, expected = _score(model, ahead, ahead)
+    expected = move.ahead(ahead)
+    score = (model.features + expected - ahead) / model.temperature
     flow = expected_flow(model, evidence, plan)
     scores = None
     if paths is not None:
         start = jnp.zeros((paths.states.shape[1], ahead.shape[1]), ahead.dtype)
 
         def step(total, at):
-            return total + _path_scores(model, score, expected, ahead, at), None
+            return total + _path_scores(model, score, expected, move.factor * ahead, at), None
 
         scores = jax.lax.scan(step, start, paths)[0]
     return Derivatives(
         gradient=jnp.einsum("as,ask->k", decisions - flow, model.features) / model.temperature,
-        information=_outer(flow, score),
-        fisher=_outer(decisions.sum(0) * policy, score),
+        information=_spread(model, move, flow, score, expected, ahead),
+        fisher=_spread(model, move, decisions.sum(0) * policy, score, expected, ahead),
         scores=scores,
     )
 
@@ -188,46 +248,47 @@ def _finite(model: Model, evidence: Evidence, plan: Plan, paths: Paths | None) -
 
     def step(carried, inputs):
         ahead_next, information, fisher, scores = carried
-        decided, flowing, log_pi, at = inputs
-        policy = jnp.where(model.mdp.terminal, 0.0, jnp.exp(log_pi))
-        ahead = jnp.einsum("as,ask->sk", policy, _ahead(model, ahead_next))
-        score, expected = _score(model, ahead, ahead_next)
-        information = information + _outer(flowing, score)
-        fisher = fisher + _outer(decided.sum(0) * policy, score)
+        decided, flowing, log_pi, v_next, at = inputs
+        policy, move = _probability(model, log_pi), moves(model, v_next)
+        expected = move.ahead(ahead_next)
+        both = model.features + expected
+        ahead = jnp.einsum("as,ask->sk", policy, both)
+        score = (both - ahead) / model.temperature
+        information += _spread(model, move, flowing, score, expected, ahead_next)
+        fisher += _spread(model, move, decided.sum(0) * policy, score, expected, ahead_next)
         if at is not None:
-            scores = scores + _path_scores(model, score, expected, ahead_next, at)
+            scores = scores + _path_scores(model, score, expected, move.factor * ahead_next, at)
         return (ahead, information, fisher, scores), None
 
     square = jnp.zeros((count, count), dtype)
     scores = None if paths is None else jnp.zeros((paths.states.shape[1], count), dtype)
     start = (jnp.zeros((model.mdp.states, count), dtype), square, square, scores)
-    inputs = (decisions, flow, plan.log_policy, paths)
+    inputs = (decisions, flow, plan.log_policy, plan.v[1:], paths)
     (_, information, fisher, scores), _ = jax.lax.scan(step, start, inputs, reverse=True)
     gradient = jnp.einsum("tas,ask->k", decisions - flow, model.features) / model.temperature
     return Derivatives(gradient, information, fisher, scores)
 
 
-def _ahead(model: Model, ahead_next) -> jax.Array:
-    """f + discount E[G(s')] as [A, S, K]."""
-    expectation = jax.vmap(lambda g: one.expectation(model.mdp.transition, g), 1, 2)(ahead_next)
-    return jnp.asarray(model.features) + model.discount * expectation
-
-
-def _score(model: Model, ahead, ahead_next) -> tuple[jax.Array, jax.Array]:
-    """z [A, S, K], and discount E[G(s')] / temperature [A, S, K]."""
-    both = _ahead(model, ahead_next)
-    return (both - ahead) / model.temperature, (both - model.features) / model.temperature
-
-
-def _path_scores(model: Model, score, expected, ahead_next, at: Paths) -> jax.Array:
-    """[N, K]: the scores of one step of each path, with the surprise of where it led."""
+def _path_scores(model: Model, score, expected, reached, at: Paths) -> jax.Array:
+    """[N, K]: the scores of one step of each path, with the luck of where it led: reached [S, K] over expected
+    [A, S, K]."""
     here = jnp.where((at.states >= 0)[:, None], score[at.actions, at.states], 0.0)
-    reached = model.discount * ahead_next[at.next_states] / model.temperature
-    luck = reached - expected[at.actions, at.states]
-    return here + jnp.where((at.next_states >= 0)[:, None], luck, 0.0)
+    found = jnp.where((at.next_states >= 0)[:, None], reached[at.next_states], 0.0)
+    luck = (found - expected[at.actions, at.states]) / model.temperature
+    return here + jnp.where((at.next_states != -1)[:, None], luck, 0.0)
+
+
+def _spread(model: Model, move: Moves, weight, score, expected, ahead_next) -> jax.Array:
+    """Sum over decisions of weight [A, S] E[z z'], [K, K]. Under given dynamics z does not depend on the next
+    state: what a likelihood of decisions scores is E[z | s, a]."""
+    decided = _outer(weight, score)
+    if model.dynamics == "given":
+        return decided
+    luck = _outer(move.push(weight), ahead_next) - _outer(weight, expected)
+    return decided + luck / model.temperature**2
 
 
 def _outer(weight, score) -> jax.Array:
-    """sum over actions and states of weight z z', [K, K]."""
+    """Sum of weight [...] score score' [..., K], [K, K]."""
     flat = score.reshape(-1, score.shape[-1])
     return flat.T @ (weight.reshape(-1, 1) * flat)

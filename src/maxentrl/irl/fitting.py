@@ -1,0 +1,319 @@
+"""What all likelihood fits of a linear reward have in common: the checks, the climb, and the record of what was
+found."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maxentrl.core.check import (
+    InfeasibleError,
+    InputError,
+    check_discount,
+    check_horizon,
+    check_shape,
+    check_temperature,
+)
+from maxentrl.core.soft import temperature_kind
+from maxentrl.core.types import Dynamics, Scalar
+from maxentrl.data.trajectories import Trajectories
+from maxentrl.infer.solution import solve
+from maxentrl.irl.demonstrations import explain_copies
+from maxentrl.irl.estimate import Estimate, Identity, Kind, covariances, explain_directions, null_directions
+from maxentrl.irl.newton import Maximum, maximise
+from maxentrl.irl.reward import check_features, check_offset, choices
+from maxentrl.irl.sensitivity import Derivatives, Evidence, Model, Paths, Plan, derivatives, objective
+from maxentrl.models.tabular import TabularMDP
+
+
+class Task(NamedTuple):
+    """A linear reward to be fitted, checked. table: features [S, A, K]."""
+
+    mdp: TabularMDP
+    model: Model
+    table: np.ndarray
+    names: tuple[str, ...]
+    l2: float
+    max_steps: int
+
+    def scale(self, total: float) -> np.ndarray:
+        """[K] one typical change of each weight: it turns a typical decision by about one nat, shared by all
+        `total` decisions."""
+        largest = np.abs(self.table).max((0, 1))
+        return float(self.model.temperature) / (np.sqrt(total) * np.where(largest > 0, largest, 1.0))
+
+
+class Seen(NamedTuple):
+    """Demonstrations as a fit needs them.
+
+    demos: trajectories, or the table of counts that stands for them. paths: their steps one by one, for the
+    scores, if they are trajectories. log_constant: [N], what the log-likelihood of each holds that no reward
+    changes; [1] for counts.
+    """
+
+    demos: Trajectories | np.ndarray
+    evidence: Evidence
+    paths: Paths | None
+    log_constant: np.ndarray
+
+    @property
+    def decisions(self) -> np.ndarray:
+        """Weighted counts [S, A] or [T, S, A]."""
+        return np.asarray(self.evidence.decisions).swapaxes(-1, -2)
+
+
+class Climbed(NamedTuple):
+    """A maximum with its derivatives (penalty included) and the directions [m, K] that do nothing."""
+
+    best: Maximum
+    last: Derivatives
+    gradient: np.ndarray
+    information: np.ndarray
+    scale: np.ndarray
+    blind: np.ndarray
+
+
+def check_setting(temperature, discount, horizon, l2: float) -> None:
+    """Temperature in (0, inf), a discount or a horizon, a penalty that is not negative."""
+    check_temperature(temperature)
+    if temperature_kind(temperature) != "soft":
+        raise InputError(
+            f"temperature must lie in (0, inf): a policy is estimated from its randomness; got {temperature}."
+        )
+    check_horizon(horizon)
+    if discount is None and horizon is None:
+        raise InputError(
+            "give a discount below 1, a horizon, or discount 1 with terminal states (first exit)."
+        )
+    if discount is not None:
+        check_discount(discount)
+    if not (l2 >= 0 and math.isfinite(l2)):
+        raise InputError(f"l2 must be a number of at least 0; got {l2}.")
+
+
+def pose(
+    mdp: TabularMDP,
+    features,
+    feature_names: Sequence[str] | None,
+    offset,
+    *,
+    temperature: Scalar,
+    discount: Scalar | None,
+    horizon: int | None,
+    dynamics: Dynamics,
+    l2: float,
+    max_steps: int,
+) -> Task:
+    """Check all that is given beside the demonstrations."""
+    check_setting(temperature, discount, horizon, l2)
+    mdp = mdp.with_reward(check_offset(mdp, offset))
+    table, names = check_features(mdp, features, feature_names)
+    model = linear_model(mdp, table, temperature, 1.0 if discount is None else discount, horizon, dynamics)
+    return Task(mdp, model, table, names, l2, max_steps)
+
+
+def linear_model(
+    mdp: TabularMDP,
+    table: np.ndarray,
+    temperature,
+    discount,
+    horizon: int | None,
+    dynamics: Dynamics = "given",
+) -> Model:
+    """The reward of `mdp` plus features [S, A, K] . weights."""
+    # A likelihood is compared with its neighbours to many digits: a problem in float32 is estimated in
+    # float64 too.
+    world = jax.tree.map(
+        lambda x: x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x, mdp.bare()
+    )
+    return Model(
+        mdp=world,
+        features=jnp.asarray(np.ascontiguousarray(table.transpose(1, 0, 2))),
+        offset=world.reward,
+        temperature=jnp.asarray(temperature, float),
+        discount=jnp.asarray(discount, float),
+        horizon=horizon,
+        dynamics=dynamics,
+    )
+
+
+def upright(demos: Trajectories, next_states: np.ndarray, horizon: int | None) -> Paths:
+    """Steps with time first, padded to the horizon."""
+    rest = 0 if horizon is None else horizon - demos.longest
+    tables = (demos.states, demos.actions, next_states)
+    return Paths(*(np.pad(x, ((0, 0), (0, rest)), constant_values=-1).T for x in tables))
+
+
+def check_start(start, names: tuple[str, ...]) -> np.ndarray:
+    """The weights [K] at which a search begins; 0 unless given."""
+    begin = np.zeros(len(names)) if start is None else np.asarray(start, float)
+    check_shape(begin, (len(names),), "start", "[K]")
+    if not np.isfinite(begin).all():
+        raise InputError(
+            f"start must hold numbers; the weight of {names[int((~np.isfinite(begin)).argmax())]} is not one."
+        )
+    return begin
+
+
+def climb(task: Task, seen: Seen, begin: np.ndarray) -> Climbed:
+    """The most likely weights, by Newton's method on the exact gradient and information."""
+    model, evidence, l2 = task.model, seen.evidence, task.l2
+    ridge = l2 * np.eye(len(task.names))
+    scale = task.scale(float(seen.decisions.sum()))
+
+    def value(w: np.ndarray) -> tuple[float, Plan]:
+        found, plan = objective(model, evidence, w)
+        return float(found) - l2 / 2 * float(w @ w), plan
+
+    def slope(w: np.ndarray, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+        d = derivatives(model, evidence, plan)
+        return np.asarray(d.gradient) - l2 * w, np.asarray(d.information) + ridge
+
+    first, plan = value(begin)
+    if not math.isfinite(first):
+        refuse_start(model, begin)
+    blind = null_directions(np.asarray(derivatives(model, evidence, plan).fisher), scale)
+    best = maximise(value, slope, begin, scale, task.max_steps)
+    last = derivatives(model, evidence, best.memo, seen.paths)
+    gradient = np.asarray(last.gradient) - l2 * best.argument
+    return Climbed(best, last, gradient, np.asarray(last.information) + ridge, scale, blind)
+
+
+def refuse_start(model: Model, begin: np.ndarray) -> None:
+    """Say why the problem cannot be solved at the starting weights."""
+    try:
+        mdp = model.mdp.with_reward(np.asarray(model.reward(begin)))
+        temperature, discount = float(model.temperature), float(model.discount)
+        horizon, dynamics = model.horizon, model.dynamics
+        solve(mdp, temperature=temperature, discount=discount, horizon=horizon, dynamics=dynamics)
+    except InfeasibleError as error:
+        raise InfeasibleError(
+            f"at the starting weights {error} Give other starting weights (start=...)."
+        ) from error
+    raise InfeasibleError(
+        "the log-likelihood of the demonstrations is not finite at the starting weights; give others."
+    )
+
+
+def record(
+    task: Task,
+    seen: Seen,
+    found: Climbed,
+    *,
+    method: str,
+    settings: dict[str, float | int | str | None],
+    log_likelihood: float,
+    log_transitions: np.ndarray,
+    robust: bool,
+    spread: dict[str, np.ndarray] | None = None,
+) -> Estimate:
+    """The estimate with its standard errors, and with the sentences that must be read first.
+
+    Args:
+        log_likelihood: of the demonstrations at the maximum, nats, constants included.
+        log_transitions: [N] summed log-probability of the transitions of each trajectory under the estimate.
+        robust: whether the sandwich is the kind of standard error to use.
+        spread: covariances by kind, where they are not those of a likelihood.
+    """
+    demos, best, decisions = seen.demos, found.best, seen.decisions
+    mdp, count = task.mdp, len(task.names)
+    trajectories = isinstance(demos, Trajectories)
+    groups = clusters(demos) if trajectories else None
+    if spread is None:
+        scores = None
+        if trajectories:
+            scores = np.asarray(found.last.scores) * demos.weights[:, None]
+        spread = covariances(found.information, scores, groups, found.scale)
+    allowed = choices(mdp)
+    log_choices = np.log(np.maximum(allowed.sum(1), 1))
+    total = float(decisions.sum())
+    weights = demos.weights if trajectories else np.ones(1)
+    uniform = -float(decisions.sum(-1).reshape(-1, mdp.states).sum(0) @ log_choices)
+    warnings = explain_directions(found.blind, task.names, task.table, allowed)
+    warnings += _warn_search(found)
+    if trajectories and groups is not None:
+        log_policy = np.asarray(best.memo.log_policy).swapaxes(-1, -2)
+        warnings += _warn_demonstrations(demos, log_policy, log_transitions, groups, count)
+    kind: Kind = "sandwich" if "sandwich" in spread and (robust or "hessian" not in spread) else "hessian"
+    return Estimate(
+        method=method,
+        names=task.names,
+        weights=best.argument,
+        reward=np.asarray(task.model.reward(best.argument)),
+        log_likelihood=log_likelihood,
+        log_likelihood_uniform=uniform + float(weights @ seen.log_constant),
+        gradient_norm=float(np.linalg.norm(found.gradient)),
+        converged=best.converged,
+        verdict=best.verdict,
+        covariances=spread,
+        kind=kind,
+        trajectories=demos.count if trajectories else None,
+        steps=demos.steps if trajectories else total,
+        settings=settings,
+        warnings=tuple(warnings),
+        identity=identity(task, demos),
+    )
+
+
+def clusters(demos: Trajectories) -> np.ndarray:
+    """[N] whole numbers: the group of each trajectory; each is its own where there are no groups."""
+    if demos.groups is None:
+        return np.arange(demos.count)
+    return np.unique(np.array(demos.groups), return_inverse=True)[1]
+
+
+def identity(task: Task, demos: Trajectories | np.ndarray) -> Identity:
+    """Hashes by which estimates can be told to come from the same demonstrations and features."""
+    if isinstance(demos, Trajectories):
+        tables = (demos.states, demos.actions, demos.next_states, demos.lengths, demos.weights)
+    else:
+        tables = (np.asarray(demos, float),)
+    columns = tuple(_hash(task.table[..., k]) for k in range(len(task.names)))
+    return Identity(_hash(*tables), columns, _hash(np.asarray(task.model.offset)))
+
+
+def _hash(*tables: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for table in tables:
+        digest.update(str(table.shape).encode() + np.ascontiguousarray(table).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _warn_search(found: Climbed) -> list[str]:
+    warnings = [] if found.best.converged else [found.best.verdict]
+    if len(null_directions(np.asarray(found.last.fisher), found.scale)) > len(found.blind):
+        warnings.append(
+            "some decisions are explained so perfectly that the best weights are infinite (separation): "
+            "the search stopped where the likelihood no longer rises, and neither these weights nor their "
+            "standard errors mean anything."
+        )
+    return warnings
+
+
+def _warn_demonstrations(
+    demos: Trajectories, log_policy: np.ndarray, log_transitions: np.ndarray, groups: np.ndarray, count: int
+) -> list[str]:
+    warnings = []
+    found = int(groups.max()) + 1
+    if found <= count:
+        warnings.append(
+            "outer-product and sandwich standard errors need more clusters than weights; "
+            f"there are {found} and {count}."
+        )
+    copies = explain_copies(demos, log_policy, log_transitions)
+    return warnings + ([copies] if copies else [])
+
+
+def setting_in_words(temperature, discount, horizon: int | None) -> str:
+    """The clock and the temperature, for the name of a method."""
+    if horizon is not None:
+        rest = "" if float(discount) == 1 else f", discount {float(discount):g}"
+        return f"horizon {horizon}{rest}, temperature {float(temperature):g}"
+    kind = "first exit" if float(discount) == 1 else f"discount {float(discount):g}"
+    return f"{kind}, temperature {float(temperature):g}"
