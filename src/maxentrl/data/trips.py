@@ -16,6 +16,7 @@ The last link of a trip is its goal.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -176,7 +177,7 @@ def _one_row_per_trip(path: Path, columns, rows: np.ndarray, network: Links) -> 
     bounds = np.concatenate([[0], np.cumsum([len(row) for row in words])])
     weights = columns.get("weight")
     return trips_from_sequences(
-        [flat[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)],
+        [flat[a:b] for a, b in itertools.pairwise(bounds)],
         ids=columns.get("trip"),
         weights=None if weights is None else as_numbers(weights, "weight", path, rows),
         groups=columns.get("group"),
@@ -202,7 +203,7 @@ def _one_row_per_step(path: Path, columns, rows: np.ndarray, network: Links) -> 
     bounds = np.concatenate([[0], np.cumsum(np.bincount(trip))])
     weights = _shared(columns.get("weight"), trip, names, "weight", path)
     return trips_from_sequences(
-        [links[order][a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)],
+        [links[order][a:b] for a, b in itertools.pairwise(bounds)],
         ids=names,
         weights=None
         if weights is None

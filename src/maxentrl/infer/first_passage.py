@@ -61,7 +61,7 @@ class Passages(NamedTuple):
     goals: [G] different goals, in new numbers.
     rows, columns: [Q >= P] the entries of N that are needed: a link, and a place among goals; by column.
     pair: [P] where each pair is among them. stop: [P] where its goal's own entry is, or -1 where N[g, g] = 1.
-    forced: whether a trip ends on its first arrival.
+    goal: "forced" or "optional".
     """
 
     network: Network
@@ -74,7 +74,7 @@ class Passages(NamedTuple):
     columns: np.ndarray
     pair: np.ndarray
     stop: np.ndarray
-    forced: bool
+    goal: Goal
 
     @property
     def states(self) -> int:
@@ -155,7 +155,7 @@ def passages(network: Network, origins, goals, *, goal: Goal = "forced", is_open
         columns=columns[order],
         pair=place[pair],
         stop=place[stop],
-        forced=goal == "forced",
+        goal=goal,
     )
 
 

@@ -236,7 +236,7 @@ def record(
     weights = demos.weights if trajectories else np.ones(1)
     uniform = -float(decisions.sum(-1).reshape(-1, mdp.states).sum(0) @ log_choices)
     warnings = explain_directions(found.blind, task.names, task.table, allowed)
-    warnings += _warn_search(found)
+    warnings += explain_search(found.best, found.blind, np.asarray(found.last.fisher), found.scale)
     if trajectories and groups is not None:
         log_policy = np.asarray(best.memo.log_policy).swapaxes(-1, -2)
         warnings += _warn_demonstrations(demos, log_policy, log_transitions, groups, count)
@@ -274,20 +274,26 @@ def identity(task: Task, demos: Trajectories | np.ndarray) -> Identity:
         tables = (demos.states, demos.actions, demos.next_states, demos.lengths, demos.weights)
     else:
         tables = (np.asarray(demos, float),)
-    columns = tuple(_hash(task.table[..., k]) for k in range(len(task.names)))
-    return Identity(_hash(*tables), columns, _hash(np.asarray(task.model.offset)))
+    columns = tuple(fingerprint(task.table[..., k]) for k in range(len(task.names)))
+    return Identity(fingerprint(*tables), columns, fingerprint(np.asarray(task.model.offset)))
 
 
-def _hash(*tables: np.ndarray) -> str:
+def fingerprint(*tables: np.ndarray) -> str:
+    """A short name for the contents of some arrays."""
     digest = hashlib.sha256()
     for table in tables:
         digest.update(str(table.shape).encode() + np.ascontiguousarray(table).tobytes())
     return digest.hexdigest()[:16]
 
 
-def _warn_search(found: Climbed) -> list[str]:
-    warnings = [] if found.best.converged else [found.best.verdict]
-    if len(null_directions(np.asarray(found.last.fisher), found.scale)) > len(found.blind):
+def explain_search(best: Maximum, blind: np.ndarray, fisher: np.ndarray, scale: np.ndarray) -> list[str]:
+    """Sentences on a search that did not converge, or that ran to where decisions are no longer random.
+
+    Args:
+        blind: [m, K] directions that do nothing anywhere. fisher: [K, K] at the end of the search.
+    """
+    warnings = [] if best.converged else [best.verdict]
+    if len(null_directions(fisher, scale)) > len(blind):
         warnings.append(
             "some decisions are explained so perfectly that the best weights are infinite (separation): "
             "the search stopped where the likelihood no longer rises, and neither these weights nor their "

@@ -31,6 +31,7 @@ def maximise(
     start: np.ndarray,
     scale: np.ndarray,
     max_steps: int,
+    enough: float = 0.0,
 ) -> Maximum:
     """Climb from `start`, which must be feasible, by Newton steps with halving.
 
@@ -40,6 +41,7 @@ def maximise(
         start: [K].
         scale: [K] typical size of each weight: what makes the curvatures comparable.
         max_steps: Newton steps after which the search stops and says so.
+        enough: a promised gain that is small enough to stop at, for a search that only prepares another.
 
     Curvatures are taken by absolute value, so that the step climbs where the objective is not concave, and
     nearly flat directions count as slightly curved, so that the step stays finite (Nocedal & Wright 2006,
@@ -52,7 +54,7 @@ def maximise(
         step = _direction(np.asarray(gradient), np.asarray(information), scale)
         promise = float(np.asarray(gradient) @ step)
         resolution = 64 * np.finfo(float).eps * (1 + abs(best))
-        if promise <= resolution:
+        if promise <= max(resolution, enough):
             # Convergence is quadratic: one more step leaves nothing but rounding in the gradient.
             last, last_memo = value(w + step)
             if last >= best - resolution:

@@ -9,7 +9,17 @@ import numpy as np
 from maxentrl.core.check import InfeasibleError, InputError, check_shape, check_temperature
 from maxentrl.core.soft import temperature_kind
 from maxentrl.data.trips import Trips
-from maxentrl.infer.first_passage import Factors, Goal, Passages, Sums, factorise, passages, sweep
+from maxentrl.infer.first_passage import (
+    Factors,
+    Goal,
+    Passages,
+    Sums,
+    factorise,
+    passages,
+    reachable,
+    sweep,
+)
+from maxentrl.infer.loops import why_infinite
 from maxentrl.models.network import Network
 
 
@@ -31,8 +41,12 @@ class Evidence(NamedTuple):
     observed: np.ndarray
 
 
-def evidence(network: Network, trips: Trips, goal: Goal = "forced") -> Evidence:
+def evidence(network: Network, trips: Trips, goal: Goal = "forced", is_open=None) -> Evidence:
     """Read trips on a network, once, for many evaluations.
+
+    Args:
+        goal: "forced" when a trip ends on its first arrival at its goal; "optional" when stopping is a choice.
+        is_open: bool [E], arcs that exist; all unless given.
 
     Raises:
         InputError: for a step that is no arc of the network; for a trip that passes its goal before its end,
@@ -45,13 +59,13 @@ def evidence(network: Network, trips: Trips, goal: Goal = "forced") -> Evidence:
     whose = trips.trip_of_link
     inside = np.flatnonzero(np.diff(whose) == 0)
     arcs, trip = network.arc_numbers(trips.links[inside], trips.links[inside + 1]), whose[inside]
-    missing = arcs < 0
+    missing = (arcs < 0) if is_open is None else (arcs < 0) | ~np.asarray(is_open)[arcs]
     if missing.any():
         i = inside[int(missing.argmax())]
         raise InputError(
             f"trip {trips.ids[whose[i]]!r} goes at step {i - trips.bounds[whose[i]]} from link "
-            f"{network.ids[trips.links[i]]} to {network.ids[trips.links[i + 1]]}, and the network has no such arc "
-            f"({int(missing.sum())} such steps in {len(np.unique(trip[missing]))} trips)."
+            f"{network.ids[trips.links[i]]} to {network.ids[trips.links[i + 1]]}, and no such arc is there "
+            f"({int(missing.sum())} such steps, in {len(np.unique(trip[missing]))} trips)."
         )
     early = trips.links[inside] == trips.goals[trip]
     if goal == "forced" and early.any():
@@ -65,7 +79,7 @@ def evidence(network: Network, trips: Trips, goal: Goal = "forced") -> Evidence:
     pair = pair.reshape(-1)
     return Evidence(
         trips=trips,
-        asked=passages(network, pairs[:, 1], pairs[:, 0], goal=goal),
+        asked=passages(network, pairs[:, 1], pairs[:, 0], goal=goal, is_open=is_open),
         pair=pair,
         counts=np.bincount(pair, trips.weights),
         arcs=arcs,
@@ -106,28 +120,155 @@ def arc_gradient(
             a value leaves the number format.
     """
     known = trips if isinstance(trips, Evidence) else evidence(network, trips, goal)
-    log_weight = check_rewards(network, arc_rewards, temperature)
+    log_weight = check_arc_rewards(network, arc_rewards, temperature)
     factors = certify(known.asked, log_weight, temperature)
     sums = _within_range(sweep(known.asked, factors, known.counts))
-    total = _observed_total(known, log_weight) - float(known.counts @ sums.log_values)
+    taken = known.observed > 0
+    total = float(known.observed[taken] @ log_weight[taken] - known.counts @ sums.log_values)
     gradient = known.observed.copy()
-    assert sums.arc_flows is not None
     gradient[known.asked.arcs] -= sums.arc_flows
     return total, gradient / temperature
 
 
-def check_rewards(network: Network, arc_rewards, temperature) -> np.ndarray:
+def trip_log_likelihood(
+    network: Network,
+    arc_rewards,
+    trips: Trips | Evidence,
+    *,
+    goal: Goal = "forced",
+    temperature: float = 1.0,
+) -> np.ndarray:
+    """Log-probability of each trip [N], nats, where the arcs have these rewards [E]. Weights are not applied.
+
+    Raises:
+        InfeasibleError: as `arc_gradient`.
+    """
+    known = trips if isinstance(trips, Evidence) else evidence(network, trips, goal)
+    log_weight = check_arc_rewards(network, arc_rewards, temperature)
+    factors = certify(known.asked, log_weight, temperature)
+    log_values = _within_range(sweep(known.asked, factors)).log_values
+    return np.bincount(known.trip, log_weight[known.arcs]) - log_values[known.pair]
+
+
+def log_uniform(known: Evidence) -> np.ndarray:
+    """[N]: log-probability of each trip for drivers who choose uniformly: among the arcs of the link they are
+    at, but those into other trips' final goals; and stopping, where that is a choice."""
+    network, trips = known.asked.network, known.trips
+    out = np.zeros(network.arcs, bool)
+    out[known.asked.arcs] = True
+    onward = out & ~network.final[network.arc_to]
+    choices = np.bincount(network.arc_from[onward], minlength=network.links).astype(float)
+    goals = trips.goals
+    places = network.arc_from[known.arcs]
+    into = network.arc_numbers(places, goals[known.trip])
+    count = choices[places] + ((into >= 0) & network.final[goals[known.trip]])
+    uniform = -np.bincount(known.trip, np.log(count))
+    if known.asked.goal == "forced":
+        return uniform
+    # One more choice at the goal, taken last; and whenever a trip passes it.
+    passed = np.bincount(known.trip, np.where(places == goals[known.trip], np.log1p(1 / count), 0.0))
+    return uniform - passed - np.log1p(choices[goals])
+
+
+class Flows(NamedTuple):
+    """arcs: [E] expected number of trips on each arc. links: [L] on each link, origins included.
+    log_values: [P] V(origin) / temperature of each pair, nats; -inf where no way is left.
+    arrives: bool [P]. Trips of pairs without a way are in no flow.
+    """
+
+    arcs: np.ndarray
+    links: np.ndarray
+    log_values: np.ndarray
+    arrives: np.ndarray
+
+
+def expected_flows(
+    network: Network,
+    arc_rewards,
+    origins,
+    goals,
+    counts=None,
+    *,
+    goal: Goal = "forced",
+    temperature: float = 1.0,
+) -> Flows:
+    """How many trips to expect on each arc and link, when drivers with these rewards go where they are asked to.
+
+    Closing an arc is a reward of -inf there; moving a goal is another demand. For the demand of recorded trips,
+    pass trips.origins, trips.goals, trips.weights.
+
+    Args:
+        network: links and arcs.
+        arc_rewards: [E], units of reward; -inf closes an arc.
+        origins, goals: [P] numbers of links (`network.numbers` finds them by name).
+        counts: [P] how many trips each; 1 unless given.
+        goal, temperature: as for `arc_gradient`.
+
+    Raises:
+        InfeasibleError: as `arc_gradient`.
+    """
+    log_weight = check_arc_rewards(network, arc_rewards, temperature)
+    origins, goals = np.atleast_1d(np.asarray(origins)), np.atleast_1d(np.asarray(goals))
+    amount = np.ones(len(origins)) if counts is None else np.asarray(counts, np.float64)
+    for array, name in ((goals, "goals"), (amount, "counts")):
+        check_shape(array, origins.shape, name, "[P]")
+    for array, name in ((origins, "origins"), (goals, "goals")):
+        if array.dtype.kind not in "iu" or len(array) == 0 or array.min() < 0 or array.max() >= network.links:
+            raise InputError(f"{name} must be numbers of links, 0 to {network.links - 1}, at least one.")
+    wrong = ~((amount >= 0) & np.isfinite(amount))
+    if wrong.any():
+        raise InputError(f"counts must be numbers of at least 0; got {amount[wrong][0]}.")
+    is_open = np.isfinite(log_weight)
+    arrives = reachable(network, origins, goals, is_open)
+    found = Flows(np.zeros(network.arcs), np.zeros(network.links), np.full(len(origins), -np.inf), arrives)
+    if not arrives.any():
+        return found
+    asked = passages(network, origins[arrives], goals[arrives], goal=goal, is_open=is_open)
+    factors = certify(asked, log_weight, temperature)
+    sums = _within_range(sweep(asked, factors, amount[arrives]))
+    found.log_values[arrives] = sums.log_values
+    # First passage is a difference of two flows, which rounding can leave a little below zero.
+    found.arcs[asked.arcs] = np.maximum(sums.arc_flows, 0.0)
+    found.links[:] = np.bincount(network.arc_to, found.arcs, minlength=network.links)
+    np.add.at(found.links, origins[arrives], amount[arrives])
+    return found
+
+
+def explain_copies(known: Evidence, log_path: np.ndarray) -> str | None:
+    """One sentence when more trips repeat each other, link by link, than chance would bring; else None.
+
+    What chance would bring is the expected number of equal pairs, were each trip drawn again between its origin and
+    goal. Args: log_path [N], log-probability of each trip.
+    """
+    trips = known.trips
+    seen: dict[bytes, int] = {}
+    first = np.array([seen.setdefault(trips.sequence(i).tobytes(), i) for i in range(trips.count)])
+    alike = np.bincount(known.pair)[known.pair] - 1
+    expected = float((alike * np.exp(np.minimum(log_path, 0.0))).sum()) / 2
+    repeats = np.bincount(first)
+    # Pairs scatter more than independent events do when a few trips are common: hence the 2.
+    if float((repeats * (repeats - 1) / 2).sum()) <= 2 * expected + 6 * np.sqrt(expected) + 0.5:
+        return None
+    copies = np.flatnonzero(first != np.arange(trips.count))
+    return (
+        f"{len(copies)} of {trips.count} trips are copies of others, link by link (the first: "
+        f"{trips.ids[copies[0]]!r} of {trips.ids[first[copies[0]]]!r}), more than chance would bring; if they were "
+        "entered twice, or are of one driver's habit, the standard errors are too small."
+    )
+
+
+def check_arc_rewards(network: Network, arc_rewards, temperature, name: str = "arc_rewards") -> np.ndarray:
     """[E]: reward / temperature, checked."""
     check_temperature(temperature)
     if temperature_kind(temperature) != "soft":
         raise InputError(f"temperature must lie in (0, inf): routes are random; got {temperature}.")
     rewards = np.asarray(arc_rewards, np.float64)
-    check_shape(rewards, (network.arcs,), "arc_rewards", "[E]")
+    check_shape(rewards, (network.arcs,), name, "[E]")
     wrong = np.isnan(rewards) | (rewards == np.inf)
     if wrong.any():
         e = int(wrong.argmax())
         raise InputError(
-            f"arc_rewards must be numbers, or -inf for a closed arc; the arc from "
+            f"{name} must be numbers, or -inf for a closed arc; the arc from "
             f"{network.ids[network.arc_from[e]]} to {network.ids[network.arc_to[e]]} has {rewards[e]}."
         )
     return rewards / temperature
@@ -137,19 +278,18 @@ def certify(asked: Passages, log_weight: np.ndarray, temperature: float) -> Fact
     """Factors for [E] log-weights, or the reason why there are none."""
     factors = factorise(asked, log_weight[asked.arcs])
     if factors is None:
-        raise InfeasibleError("the sum over all ways is infinite.")
+        reason = why_infinite(asked, log_weight[asked.arcs], temperature)
+        raise InfeasibleError(f"these rewards have no finite solution: {reason}")
     return factors
+
+
+OUT_OF_RANGE = (
+    "the summed weight exp(V / temperature) of some trips leaves the number format (1e-290 to 1e290): the rewards "
+    "are too large for this temperature."
+)
 
 
 def _within_range(sums: Sums | None) -> Sums:
     if sums is None:
-        raise InfeasibleError(
-            "some trips are so unlikely, or so richly rewarded, that their summed weight exp(V / temperature) leaves "
-            "the number format (1e-290 to 1e290): the rewards are too large for this temperature."
-        )
+        raise InfeasibleError(OUT_OF_RANGE)
     return sums
-
-
-def _observed_total(known: Evidence, log_weight: np.ndarray) -> float:
-    taken = known.observed > 0
-    return float(known.observed[taken] @ log_weight[taken])

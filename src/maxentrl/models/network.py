@@ -155,7 +155,7 @@ def read_network(path: str | os.PathLike[str], links: str | os.PathLike[str] | N
         links: optional file with one row per link and the column `link`, which also gives their order; with
             columns `x` and `y`, where each is.
     """
-    columns, rows = read_columns(path, ("from", "to"), "arcs")
+    columns, _ = read_columns(path, ("from", "to"), "arcs")
     if links is None:
         return network_from_arcs(columns["from"], columns["to"])
     table, lines = read_columns(links, ("link",), "links")
