@@ -10,6 +10,8 @@ Where nothing terminates and the discount is below 1, a constant reward c is sha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import lsmr
@@ -134,25 +136,24 @@ def unshaped(choices: Choices, rewards: np.ndarray, discount: float) -> tuple[np
 
 def unshaped_in_time(
     choices: Choices, rewards: np.ndarray, discount: float, horizon: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same over a finite horizon, where the potential depends on time and is 0 at the end.
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same over a finite horizon, where the potential depends on time and is 0 at the end, last step first.
 
         reward(s, a) = discount * E[potential_{t+1}(s')] - potential_t(s) + rest_t(s, a)
 
-    Backwards in time there is one candidate: minus the mean over actions. The rest is zero exactly when the
+    Backwards in time there is one candidate: minus the mean over actions. All rests are zero exactly when the
     reward changes no policy at any time.
 
-    Returns:
-        potential [T+1, S, ...] and rest [T, N, ...].
+    Yields:
+        potential [S, ...] and rest [N, ...] of t = horizon - 1, ..., 0.
     """
-    count = np.bincount(choices.state, minlength=choices.shape[0])
-    potential = np.zeros((horizon + 1, choices.shape[0], *rewards.shape[1:]))
-    rest = np.zeros((horizon, *rewards.shape))
-    for t in reversed(range(horizon)):
-        ahead = rewards - discount * (choices.flow @ potential[t + 1])
-        mean = np.zeros_like(potential[t])
+    count = np.maximum(np.bincount(choices.state, minlength=choices.shape[0]), 1)
+    count = count.reshape(-1, *(1,) * (rewards.ndim - 1))
+    potential = np.zeros((choices.shape[0], *rewards.shape[1:]))
+    for _ in range(horizon):
+        ahead = rewards - discount * (choices.flow @ potential)
+        mean = np.zeros_like(potential)
         np.add.at(mean, choices.state, ahead)
-        mean /= np.maximum(count, 1).reshape(-1, *(1,) * (rewards.ndim - 1))
-        potential[t] = -mean
-        rest[t] = ahead - mean[choices.state]
-    return potential, rest
+        mean /= count
+        potential = -mean
+        yield potential, ahead - mean[choices.state]
