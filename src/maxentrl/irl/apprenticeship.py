@@ -22,6 +22,7 @@ from maxentrl.irl.best_response import (
     demonstrated,
     discounted_steps,
     in_float64,
+    starts,
 )
 from maxentrl.irl.min_norm import nearest_in_hull
 from maxentrl.irl.mixture import Apprentice, mixture_occupancy, mixture_value, sample_mixture
@@ -191,7 +192,7 @@ def _expectations(
             f"feature expectation {expert[k]:.6g} of feature {k} lies outside what {most:.6g} discounted steps can "
             f"hold, {low[k]:.6g} to {high[k]:.6g}: it may be counted with another discount or horizon."
         )
-    return expert.astype(float), np.asarray(mdp.initial, float), warnings
+    return expert.astype(float), starts(mdp), warnings
 
 
 def _first_direction(expert: np.ndarray, start, names: tuple[str, ...]) -> np.ndarray:

@@ -105,6 +105,12 @@ def log_policy(policy: np.ndarray, actions: int) -> np.ndarray:
     return np.where(np.arange(actions) == policy[..., None], 0.0, -np.inf)
 
 
+def starts(mdp: TabularMDP) -> np.ndarray:
+    """Where episodes begin, [S], summing to 1 in float64 too."""
+    initial = np.asarray(mdp.initial, float)
+    return initial / initial.sum()
+
+
 class Demonstrated(NamedTuple):
     """visits: [S, A] per episode. initial: [S], where episodes begin: policies are compared from there.
     warnings: sentences.
@@ -149,7 +155,7 @@ def demonstrated(mdp: TabularMDP, demos, *, discount: float, horizon: int | None
             f"expected visits must be those of one episode, which has at most {most:.6g} discounted steps; they "
             f"sum to {visits.sum():.6g}. Divide counts by the number of episodes, and discount them."
         )
-    return Demonstrated(visits, np.asarray(mdp.initial, float), [])
+    return Demonstrated(visits, starts(mdp), [])
 
 
 def _of_trajectories(

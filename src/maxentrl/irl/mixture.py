@@ -145,17 +145,16 @@ def sample_mixture(
     chosen = np.random.default_rng(seed).choice(len(apprentice.mixture), count, p=apprentice.mixture)
     states = np.full((count, horizon + 1), -1, np.int32)
     actions = np.full((count, horizon), -1, np.int32)
+    # One number of episodes for all policies, and a power of two, so that few sizes are compiled.
+    most = 1 << int(np.bincount(chosen).max() - 1).bit_length()
     for j in np.unique(chosen):
         rows = np.flatnonzero(chosen == j)
-        # Counts are rounded up to powers of two, so that few sizes are compiled.
+        policy = apprentice.policies[j] if fitted is None else apprentice.policies[j][:horizon]
         found = sample_trajectories(
             mdp,
-            log_policy(
-                apprentice.policies[j][:horizon] if fitted is not None else apprentice.policies[j],
-                mdp.actions,
-            ),
+            log_policy(policy, mdp.actions),
             key=jax.random.fold_in(to_act, int(j)),
-            count=1 << (len(rows) - 1).bit_length(),
+            count=most,
             horizon=horizon,
         )
         first = np.arange(len(rows))

@@ -1,0 +1,337 @@
+"""Maximum margin planning: a linear reward under which demonstrated paths beat all others by their loss.
+
+Learned on some maps, it plans on others. Nothing is said about how likely a choice is; the reward is the shortest
+one whose best plans differ little, in the loss, from what the expert did.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from maxentrl.core.check import InputError, check_choice, check_shape
+from maxentrl.core.precision import in_double_precision
+from maxentrl.core.types import Scalar
+from maxentrl.irl.best_response import best_response, check_clock
+from maxentrl.irl.margins import (
+    Cuts,
+    Example,
+    Program,
+    Value,
+    evaluate,
+    make_program,
+    path_loss,
+    smallest_weights,
+)
+from maxentrl.irl.min_norm import project
+
+__all__ = ["Example", "MaxMargin", "fit", "path_loss", "planned_loss"]
+
+Method = Literal["subgradient", "qp"]
+
+PRECISION = 0.01
+"""Of each plan, as a share of the tolerance and the largest loss."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MaxMargin:
+    """A linear reward, and how near to the best one it is proven to be.
+
+    names: of the K features. weights: [K].
+    objective: at the weights. bound: no weights have a lower objective than this.
+    history: the objective at each evaluation (one plan for each map).
+    maps: names of the n examples. slacks: [n]; by how much each expert misses its margin.
+    warnings: sentences to read before the numbers.
+    """
+
+    method: str
+    names: tuple[str, ...]
+    weights: np.ndarray
+    objective: float
+    bound: float
+    history: np.ndarray
+    maps: tuple[str, ...]
+    slacks: np.ndarray
+    converged: bool
+    verdict: str
+    settings: dict[str, float | int | str | None]
+    warnings: tuple[str, ...]
+
+    @property
+    def named(self) -> dict[str, float]:
+        """The weights by name of their feature."""
+        return dict(zip(self.names, self.weights.tolist(), strict=True))
+
+    @property
+    def gap(self) -> float:
+        """How far the objective is, at most, above the lowest possible."""
+        return self.objective - self.bound
+
+    def reward(self, features) -> np.ndarray:
+        """Reward of another map: [S, A] of features [S, A, K], or [S] of features [S, K]."""
+        table = np.asarray(features, float)
+        if table.ndim not in (2, 3) or table.shape[-1] != len(self.names):
+            raise InputError(
+                f"features must be [S, A, K] or [S, K] with K = {len(self.names)}; got {table.shape}."
+            )
+        return table @ self.weights
+
+    def summary(self) -> str:
+        """A table to print."""
+        wide = max(len("feature"), *map(len, self.names))
+        lines = [self.method, f"{'feature':<{wide}} {'weight':>12}"]
+        lines += [f"{name:<{wide}} {weight:12.6g}" for name, weight in self.named.items()]
+        lines.append(f"objective {self.objective:.6g}, at most {self.gap:.3g} above the lowest possible")
+        lines += [
+            f"slack in map {name}: {slack:.4g}" for name, slack in zip(self.maps, self.slacks, strict=True)
+        ]
+        return "\n".join([*lines, self.verdict, *(f"warning: {sentence}" for sentence in self.warnings)])
+
+    def to_dict(self) -> dict[str, object]:
+        """Everything, in types that JSON knows."""
+        return {
+            "method": self.method,
+            "settings": self.settings,
+            "weights": self.named,
+            "objective": self.objective,
+            "bound": self.bound,
+            "history": self.history.tolist(),
+            "slacks": dict(zip(self.maps, self.slacks.tolist(), strict=True)),
+            "converged": self.converged,
+            "verdict": self.verdict,
+            "warnings": list(self.warnings),
+        }
+
+
+@in_double_precision
+def fit(
+    examples: Sequence[Example],
+    *,
+    discount: Scalar | None = None,
+    horizon: int | None = None,
+    method: Method = "qp",
+    regularisation: float = 1e-2,
+    power: Literal[1, 2] = 1,
+    ceiling: float | None = None,
+    feature_names: Sequence[str] | None = None,
+    tolerance: float = 1e-3,
+    max_iterations: int = 500,
+) -> MaxMargin:
+    """Fit the weights of a linear reward to demonstrations in several maps.
+
+        minimise  lambda / 2 |w|^2 + 1/n sum_i beta_i xi_i^q
+        where     xi_i = max over policies of (w . features + loss) . visits - w . features . expert's visits
+
+    Args:
+        examples: at least one `Example`: map, features, demonstrations, loss and weight beta.
+        discount, horizon: as for `solve`, the same for all maps; visits are discounted accordingly. Discount 1
+            without a horizon (paths to a goal) needs a ceiling.
+        method: "qp" solves, again and again, the quadratic program of the plans made so far (cutting planes; few
+            plans). "subgradient" takes a step of 2 / (lambda (t + 1)) after each plan and averages the weights,
+            later ones counting more (Lacoste-Julien, Schmidt & Bach 2012). Both end with a proven gap.
+        regularisation: lambda, positive.
+        power: q, of the slack: 1 or 2.
+        ceiling: rewards w . features stay at or below this number in every choice of every map; in a first-exit
+            problem, where it must be below 0, the loss on top of them as well, so that no loop pays for itself.
+        feature_names: K names; "0", "1", ... unless given.
+        tolerance: stop when the objective is proven to be within this share of the lowest possible.
+        max_iterations: evaluations, one plan for each map, after which the search stops and says so.
+
+    Returns:
+        A `MaxMargin`.
+
+    Raises:
+        InputError: for shapes that do not fit, features or losses that are not finite, demonstrations that cannot
+            have happened.
+        InfeasibleError: when no weights keep the rewards below the ceiling.
+
+    Source: Ratliff, Bagnell & Zinkevich (2006), equations 6 to 9, in rewards in place of costs; the loss stands
+    inside the maximum over policies, as it does there.
+    """
+    gamma = _check_setting(
+        discount, horizon, method, regularisation, power, ceiling, tolerance, max_iterations
+    )
+    program = make_program(
+        examples,
+        discount=gamma,
+        horizon=horizon,
+        regularisation=float(regularisation),
+        power=power,
+        ceiling=ceiling,
+        feature_names=feature_names,
+        precision=PRECISION * tolerance,
+    )
+    search = _cutting_planes if method == "qp" else _subgradient
+    w, best, bound, history = search(program, tolerance, max_iterations)
+    converged = best.objective - bound <= tolerance * best.objective
+    gap = max(0.0, best.objective - bound)
+    if converged:
+        verdict = f"the objective is proven to be within {gap:.3g} of the lowest possible."
+    else:
+        verdict = (
+            f"the search stopped after {len(history)} evaluations: the objective {best.objective:.6g} may be up to "
+            f"{gap:.3g} above the lowest possible, more than the share {tolerance:g} asked for."
+        )
+    warnings = [*program.warnings, *([] if converged else [verdict]), *_warn_unreachable(program, best)]
+    exits = gamma == 1 and horizon is None
+    clock = f"horizon {horizon}" if horizon is not None else "first exit" if exits else f"discount {gamma:g}"
+    return MaxMargin(
+        method=f"maximum margin planning, {method}, {clock}, slack to the power {power}",
+        names=program.names,
+        weights=w,
+        objective=best.objective,
+        bound=bound,
+        history=np.array(history),
+        maps=tuple(one.name for one in program.maps),
+        slacks=np.maximum(best.margins, 0),
+        converged=converged,
+        verdict=verdict,
+        settings={
+            "method": method,
+            "discount": gamma,
+            "horizon": horizon,
+            "regularisation": float(regularisation),
+            "power": power,
+            "ceiling": ceiling,
+            "tolerance": tolerance,
+        },
+        warnings=tuple(warnings),
+    )
+
+
+def _check_setting(
+    discount, horizon, method: str, regularisation, power, ceiling, tolerance, max_iterations
+) -> float:
+    gamma = check_clock(discount, horizon)
+    check_choice(method, ("subgradient", "qp"), "method")
+    if not (regularisation > 0 and math.isfinite(regularisation)):
+        raise InputError(f"regularisation must be a positive number; got {regularisation}.")
+    if power not in (1, 2):
+        raise InputError(f"power must be 1 or 2; got {power!r}.")
+    if ceiling is not None and not math.isfinite(ceiling):
+        raise InputError(f"ceiling must be a finite number, in units of reward; got {ceiling}.")
+    if gamma == 1 and horizon is None and not (ceiling is not None and ceiling < 0):
+        raise InputError(
+            f"discount 1 without a horizon needs a ceiling below 0, so that no loop pays for itself; got {ceiling}."
+        )
+    if not tolerance > 0:
+        raise InputError(f"tolerance must be a positive number; got {tolerance}.")
+    if max_iterations < 1:
+        raise InputError(f"max_iterations must be at least 1; got {max_iterations}.")
+    return gamma
+
+
+Found = tuple[np.ndarray, Value, float, list[float]]
+"""The best weights met [K], the objective there, a lower bound on it anywhere, and its history."""
+
+
+def _cutting_planes(program: Program, tolerance: float, max_iterations: int) -> Found:
+    w, bound, cuts = smallest_weights(program), 0.0, Cuts(program)
+    best_w, best, history = w, evaluate(program, w), []
+    value = best
+    while True:
+        history.append(value.objective)
+        if value.objective < best.objective:
+            best_w, best = w, value
+        cuts.add(value)
+        w, proven = cuts.solve()
+        bound = max(bound, proven)
+        if best.objective - bound <= tolerance * best.objective or len(history) >= max_iterations:
+            return best_w, best, bound, history
+        value = evaluate(program, w)
+
+
+def _subgradient(program: Program, tolerance: float, max_iterations: int) -> Found:
+    """Steps, and at every doubling of their number the average and the proof."""
+    w, bound, cuts = smallest_weights(program), 0.0, Cuts(program)
+    value = evaluate(program, w)
+    # Weights longer than this have a higher objective through their length alone.
+    radius = math.sqrt(2 * value.objective / program.regularisation)
+    best_w, best, average, history = w, value, np.zeros_like(w), []
+    step, check = 0, 8
+    while True:
+        history.append(value.objective)
+        cuts.add(value)
+        if value.objective < best.objective:
+            best_w, best = w, value
+        step += 1
+        average += 2 / (step + 1) * (w - average)
+        if step == check or len(history) >= max_iterations:
+            middle = evaluate(program, average)
+            cuts.add(middle)
+            if middle.objective < best.objective:
+                best_w, best = average.copy(), middle
+            bound = max(bound, cuts.solve()[1])
+            check *= 2
+            if best.objective - bound <= tolerance * best.objective or len(history) >= max_iterations:
+                return best_w, best, bound, history
+        w = _project(program, w - 2 / (program.regularisation * (step + 1)) * value.subgradient, radius)
+        value = evaluate(program, w)
+
+
+def _project(program: Program, w: np.ndarray, radius: float) -> np.ndarray:
+    """The nearest weights below the ceiling and no longer than the radius.
+
+    The nearest point of the ball and the ceiling together is the ceiling's for w / (1 + multiplier), for the
+    smallest multiplier at which it is short enough.
+    """
+    inside = project(w, program.normals, program.limits)
+    if np.linalg.norm(inside) <= radius:
+        return inside
+    if len(program.limits) == 0:
+        return w * (radius / np.linalg.norm(w))
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        inside = project(middle * w, program.normals, program.limits)
+        low, high = (middle, high) if np.linalg.norm(inside) <= radius else (low, middle)
+    return project(low * w, program.normals, program.limits)
+
+
+def _warn_unreachable(program: Program, value: Value) -> list[str]:
+    floor = -1e-6 * np.maximum(1.0, np.abs(value.losses)) - program.precision
+    return [
+        f"map {one.name}: the expert earned more than any policy can: its demonstrations are too few, or lucky, for "
+        "a world of chance, and the margin is counted as met."
+        for one, margin, least in zip(program.maps, value.margins, floor, strict=True)
+        if margin < least
+    ]
+
+
+@in_double_precision
+def planned_loss(
+    examples: Sequence[Example], weights, *, discount: Scalar | None = None, horizon: int | None = None
+) -> np.ndarray:
+    """Expected loss [n] per episode, on each map, of the policy that is best for the reward weights . features.
+
+    On maps that were not learned from it is the test of what was learned.
+
+    Raises:
+        InfeasibleError: where discount is 1, there is no horizon, and the reward makes a loop pay for itself.
+    """
+    gamma = check_clock(discount, horizon)
+    program = make_program(
+        examples,
+        discount=gamma,
+        horizon=horizon,
+        regularisation=1.0,
+        power=1,
+        ceiling=None,
+        feature_names=None,
+        precision=1e-6,
+    )
+    w = np.asarray(weights, float)
+    check_shape(w, (len(program.names),), "weights", "[K]")
+    if not np.isfinite(w).all():
+        raise InputError("weights must be finite numbers.")
+    found = []
+    for one in program.maps:
+        answer = best_response(
+            one.mdp, one.features @ w, discount=gamma, horizon=horizon, tolerance=program.precision
+        )
+        found.append(float(np.sum(answer.visits * one.loss)))
+    return np.array(found)
