@@ -29,6 +29,10 @@ LOST = 0.01
 """Share of the discounted steps of an episode that recordings may miss before it is worth a warning."""
 
 
+ROUNDING = 1e-14
+"""Plans are asked for no more precision than this share of largest reward * steps^2, which float64 can hold."""
+
+
 class Response(NamedTuple):
     """policy: whole numbers [S], or [T, S] over a finite horizon; the best action. visits: [S, A] of that policy.
     shortfall: proven bound on how much more than this policy any other earns from the start, units of reward.
@@ -74,8 +78,14 @@ def best_response(
     Args:
         tolerance: absolute, units of reward; of the plan (see `solve`).
     """
+    steps = min(discounted_steps(discount, horizon), mdp.states)
+    least = ROUNDING * float(np.abs(np.where(choices(mdp), reward, 0)).max()) * steps**2
     plan = solve(
-        mdp.with_reward(reward), temperature=0.0, discount=discount, horizon=horizon, tolerance=tolerance
+        mdp.with_reward(reward),
+        temperature=0.0,
+        discount=discount,
+        horizon=horizon,
+        tolerance=max(tolerance, least),
     )
     policy, visits, earned = _follow(plan, jnp.asarray(discount, float), horizon)
     proven = float(plan.start_value) + float(plan.error_bound)

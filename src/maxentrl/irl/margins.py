@@ -18,7 +18,7 @@ import numpy as np
 
 from maxentrl.core.check import InfeasibleError, InputError
 from maxentrl.data.trajectories import Trajectories
-from maxentrl.irl.best_response import best_response, demonstrated, in_float64
+from maxentrl.irl.best_response import Response, best_response, demonstrated, in_float64
 from maxentrl.irl.min_norm import minimise, project
 from maxentrl.irl.reward import check_features, choices
 from maxentrl.models.tabular import TabularMDP
@@ -78,7 +78,7 @@ class Program(NamedTuple):
 
 class Value(NamedTuple):
     """The objective at some weights. objective: never below the truth, as plans are exact to a proven bound only.
-    subgradient: [K]. margins: [n]; xi, which is below 0 where the expert did what no policy here can do.
+    subgradient: [K]. margins: [n]; xi.
     features: [n, K] and losses: [n], the cuts xi_i(w') >= losses_i + w' . features_i for all w'.
     """
 
@@ -211,13 +211,7 @@ def evaluate(program: Program, w: np.ndarray) -> Value:
     margins, proven, losses = np.zeros(count), np.zeros(count), np.zeros(count)
     features = np.zeros((count, len(w)))
     for i, one in enumerate(program.maps):
-        answer = best_response(
-            one.mdp,
-            one.features @ w + one.loss,
-            discount=program.discount,
-            horizon=program.horizon,
-            tolerance=program.precision,
-        )
+        answer = _plan(program, one, one.features @ w + one.loss)
         features[i] = np.einsum("sa,sak->k", answer.visits, one.features) - one.expert
         losses[i] = np.sum(answer.visits * one.loss)
         margins[i] = features[i] @ w + losses[i]
@@ -231,6 +225,24 @@ def evaluate(program: Program, w: np.ndarray) -> Value:
         features=features,
         losses=losses,
     )
+
+
+def plan_plainly(program: Program, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Plans for the reward alone, loss aside: [n] their expected loss, and [n] how much more than the best possible
+    the expert earned (at most 0, unless its demonstrations are not what any policy does on average).
+    """
+    losses, ahead = np.zeros(len(program.maps)), np.zeros(len(program.maps))
+    for i, one in enumerate(program.maps):
+        answer = _plan(program, one, one.features @ w)
+        losses[i] = np.sum(answer.visits * one.loss)
+        earned = np.einsum("sa,sak->k", answer.visits, one.features) @ w
+        ahead[i] = one.expert @ w - earned - answer.shortfall
+    return losses, ahead
+
+
+def _plan(program: Program, one: Map, reward: np.ndarray) -> Response:
+    clock = {"discount": program.discount, "horizon": program.horizon}
+    return best_response(one.mdp, reward, tolerance=program.precision, **clock)
 
 
 def smallest_weights(program: Program) -> np.ndarray:

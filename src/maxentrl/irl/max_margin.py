@@ -16,7 +16,7 @@ import numpy as np
 from maxentrl.core.check import InputError, check_choice, check_shape
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Scalar
-from maxentrl.irl.best_response import best_response, check_clock
+from maxentrl.irl.best_response import check_clock
 from maxentrl.irl.margins import (
     Cuts,
     Example,
@@ -25,6 +25,7 @@ from maxentrl.irl.margins import (
     evaluate,
     make_program,
     path_loss,
+    plan_plainly,
     smallest_weights,
 )
 from maxentrl.irl.min_norm import project
@@ -45,6 +46,7 @@ class MaxMargin:
     objective: at the weights. bound: no weights have a lower objective than this.
     history: the objective at each evaluation (one plan for each map).
     maps: names of the n examples. slacks: [n]; by how much each expert misses its margin.
+    losses: [n]; expected loss per episode of the plans that are best for the reward: how unlike the expert they are.
     warnings: sentences to read before the numbers.
     """
 
@@ -56,6 +58,7 @@ class MaxMargin:
     history: np.ndarray
     maps: tuple[str, ...]
     slacks: np.ndarray
+    losses: np.ndarray
     converged: bool
     verdict: str
     settings: dict[str, float | int | str | None]
@@ -86,9 +89,8 @@ class MaxMargin:
         lines = [self.method, f"{'feature':<{wide}} {'weight':>12}"]
         lines += [f"{name:<{wide}} {weight:12.6g}" for name, weight in self.named.items()]
         lines.append(f"objective {self.objective:.6g}, at most {self.gap:.3g} above the lowest possible")
-        lines += [
-            f"slack in map {name}: {slack:.4g}" for name, slack in zip(self.maps, self.slacks, strict=True)
-        ]
+        for name, slack, loss in zip(self.maps, self.slacks, self.losses, strict=True):
+            lines.append(f"map {name}: slack {slack:.4g}, loss of the plan {loss:.4g}")
         return "\n".join([*lines, self.verdict, *(f"warning: {sentence}" for sentence in self.warnings)])
 
     def to_dict(self) -> dict[str, object]:
@@ -101,6 +103,7 @@ class MaxMargin:
             "bound": self.bound,
             "history": self.history.tolist(),
             "slacks": dict(zip(self.maps, self.slacks.tolist(), strict=True)),
+            "losses": dict(zip(self.maps, self.losses.tolist(), strict=True)),
             "converged": self.converged,
             "verdict": self.verdict,
             "warnings": list(self.warnings),
@@ -131,8 +134,9 @@ def fit(
         discount, horizon: as for `solve`, the same for all maps; visits are discounted accordingly. Discount 1
             without a horizon (paths to a goal) needs a ceiling.
         method: "qp" solves, again and again, the quadratic program of the plans made so far (cutting planes; few
-            plans). "subgradient" takes a step of 2 / (lambda (t + 1)) after each plan and averages the weights,
-            later ones counting more (Lacoste-Julien, Schmidt & Bach 2012). Both end with a proven gap.
+            plans). "subgradient" takes a step of 2 / (lambda (t + 1)) after each plan, or Polyak's where that is
+            shorter, and averages the weights, later ones counting more (Lacoste-Julien, Schmidt & Bach 2012).
+            Both end with a proven gap.
         regularisation: lambda, positive.
         power: q, of the slack: 1 or 2.
         ceiling: rewards w . features stay at or below this number in every choice of every map; in a first-exit
@@ -167,7 +171,8 @@ def fit(
     )
     search = _cutting_planes if method == "qp" else _subgradient
     w, best, bound, history = search(program, tolerance, max_iterations)
-    converged = best.objective - bound <= tolerance * best.objective
+    losses, ahead = plan_plainly(program, w)
+    converged = _close(program, best, bound, tolerance)
     gap = max(0.0, best.objective - bound)
     if converged:
         verdict = f"the objective is proven to be within {gap:.3g} of the lowest possible."
@@ -176,7 +181,7 @@ def fit(
             f"the search stopped after {len(history)} evaluations: the objective {best.objective:.6g} may be up to "
             f"{gap:.3g} above the lowest possible, more than the share {tolerance:g} asked for."
         )
-    warnings = [*program.warnings, *([] if converged else [verdict]), *_warn_unreachable(program, best)]
+    warnings = [*program.warnings, *([] if converged else [verdict]), *_warn_unreachable(program, w, ahead)]
     exits = gamma == 1 and horizon is None
     clock = f"horizon {horizon}" if horizon is not None else "first exit" if exits else f"discount {gamma:g}"
     return MaxMargin(
@@ -188,6 +193,7 @@ def fit(
         history=np.array(history),
         maps=tuple(one.name for one in program.maps),
         slacks=np.maximum(best.margins, 0),
+        losses=losses,
         converged=converged,
         verdict=verdict,
         settings={
@@ -225,6 +231,12 @@ def _check_setting(
     return gamma
 
 
+def _close(program: Program, best: Value, bound: float, tolerance: float) -> bool:
+    """Whether the gap is within the tolerance, apart from what plans leave open."""
+    open_still = 2 * program.precision * sum(one.share for one in program.maps)
+    return best.objective - bound <= tolerance * best.objective + open_still
+
+
 Found = tuple[np.ndarray, Value, float, list[float]]
 """The best weights met [K], the objective there, a lower bound on it anywhere, and its history."""
 
@@ -240,7 +252,7 @@ def _cutting_planes(program: Program, tolerance: float, max_iterations: int) -> 
         cuts.add(value)
         w, proven = cuts.solve()
         bound = max(bound, proven)
-        if best.objective - bound <= tolerance * best.objective or len(history) >= max_iterations:
+        if _close(program, best, bound, tolerance) or len(history) >= max_iterations:
             return best_w, best, bound, history
         value = evaluate(program, w)
 
@@ -267,9 +279,14 @@ def _subgradient(program: Program, tolerance: float, max_iterations: int) -> Fou
                 best_w, best = average.copy(), middle
             bound = max(bound, cuts.solve()[1])
             check *= 2
-            if best.objective - bound <= tolerance * best.objective or len(history) >= max_iterations:
+            if _close(program, best, bound, tolerance) or len(history) >= max_iterations:
                 return best_w, best, bound, history
-        w = _project(program, w - 2 / (program.regularisation * (step + 1)) * value.subgradient, radius)
+        # Polyak's step for the bound proven so far, where that is shorter: with q = 2 the first ones else fly off.
+        steepness = float(value.subgradient @ value.subgradient)
+        length = 2 / (program.regularisation * (step + 1))
+        if steepness * length > value.objective - bound:
+            length = (value.objective - bound) / steepness
+        w = _project(program, w - length * value.subgradient, radius)
         value = evaluate(program, w)
 
 
@@ -292,13 +309,12 @@ def _project(program: Program, w: np.ndarray, radius: float) -> np.ndarray:
     return project(low * w, program.normals, program.limits)
 
 
-def _warn_unreachable(program: Program, value: Value) -> list[str]:
-    floor = -1e-6 * np.maximum(1.0, np.abs(value.losses)) - program.precision
+def _warn_unreachable(program: Program, w: np.ndarray, ahead: np.ndarray) -> list[str]:
     return [
-        f"map {one.name}: the expert earned more than any policy can: its demonstrations are too few, or lucky, for "
-        "a world of chance, and the margin is counted as met."
-        for one, margin, least in zip(program.maps, value.margins, floor, strict=True)
-        if margin < least
+        f"map {one.name}: the expert earned {more:.3g} more than any policy can: its demonstrations are too few, or "
+        "lucky, for a world of chance, or made under other dynamics, discount or horizon."
+        for one, more in zip(program.maps, ahead, strict=True)
+        if more > program.precision + 1e-6 * np.abs(one.expert * w).sum()
     ]
 
 
@@ -328,10 +344,4 @@ def planned_loss(
     check_shape(w, (len(program.names),), "weights", "[K]")
     if not np.isfinite(w).all():
         raise InputError("weights must be finite numbers.")
-    found = []
-    for one in program.maps:
-        answer = best_response(
-            one.mdp, one.features @ w, discount=gamma, horizon=horizon, tolerance=program.precision
-        )
-        found.append(float(np.sum(answer.visits * one.loss)))
-    return np.array(found)
+    return plan_plainly(program, w)[0]
