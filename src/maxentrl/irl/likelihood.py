@@ -1,0 +1,189 @@
+"""How likely demonstrations are under a reward given as a table, whatever made the table.
+
+With given dynamics it is the decisions that are likely or not, L = sum log pi(a|s) of the soft-optimal
+policy. With posterior dynamics it is whole trajectories,
+
+    L = sum log p(tau) + r(tau) / temperature - log Z,     d log Z / dr(s,a) = posterior occupancy / temperature
+
+where p holds start, prior and transitions.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from maxentrl.core.check import InputError, check_choice, check_discount, check_horizon, check_temperature
+from maxentrl.core.precision import in_double_precision
+from maxentrl.core.soft import temperature_kind
+from maxentrl.core.types import Array, Dynamics, Scalar
+from maxentrl.data.trajectories import Trajectories
+from maxentrl.infer.solution import Solution, solve
+from maxentrl.irl.demonstrations import check_demonstrations, check_visits, visits
+from maxentrl.irl.reward import check_offset, choices
+from maxentrl.irl.sensitivity import TOLERANCE
+from maxentrl.models.tabular import TabularMDP
+
+
+class Question(eqx.Module):
+    """A problem whose reward is wanted. mdp: without names; its reward is the offset, which forbids nothing
+    that `choices` allows."""
+
+    mdp: TabularMDP
+    allowed: Float[Array, "S A"]
+    temperature: jax.Array
+    discount: float | jax.Array
+    horizon: int | None = eqx.field(static=True)
+    dynamics: str = eqx.field(static=True)
+
+    def solve(self, reward) -> Solution:
+        """The plan for a reward [S, A]."""
+        return solve(
+            self.mdp.with_reward(reward),
+            temperature=self.temperature,
+            discount=self.discount,
+            horizon=self.horizon,
+            dynamics="given" if self.dynamics == "given" else "posterior",
+            tolerance=TOLERANCE,
+        )
+
+
+class Seen(NamedTuple):
+    """What a likelihood needs to know of demonstrations.
+
+    decisions: [S, A] or [T, S, A], weighted counts.
+    cut: [S] or [T+1, S], weighted count of trajectories whose recording ended in a state from which they went
+        on (at that time). Only posterior dynamics ask, since there the future is evidence about the past.
+    weight: of all trajectories. constant: what no reward changes, nats.
+    """
+
+    decisions: Float[Array, "*T S A"]
+    cut: Float[Array, "*times S"]
+    weight: float | jax.Array
+    constant: float | jax.Array
+
+
+@in_double_precision
+def log_likelihood(
+    mdp: TabularMDP,
+    reward,
+    demos: Trajectories | np.ndarray,
+    *,
+    temperature: Scalar = 1.0,
+    discount: Scalar | None = None,
+    horizon: int | None = None,
+    dynamics: Dynamics = "given",
+):
+    """Log-likelihood [] of demonstrations under a reward [S, A], nats; differentiable in the reward.
+
+    Of decisions with given dynamics, sum log pi(a|s); with posterior dynamics of whole trajectories, sum log
+    p(start, actions, transitions | optimal). This is what a network is trained on, and what held-out demonstrations
+    are to be asked.
+    """
+    question = ask_question(mdp, temperature, discount, horizon, dynamics, None)
+    return total(question, look(question, mdp, demos), jnp.asarray(reward))
+
+
+def ask_question(mdp, temperature, discount, horizon, dynamics, offset) -> Question:
+    """The problem and the clock, checked."""
+    check_temperature(temperature)
+    if temperature_kind(temperature) != "soft":
+        raise InputError(
+            f"temperature must lie in (0, inf): a policy is estimated from its randomness; got {temperature}."
+        )
+    check_horizon(horizon)
+    if discount is None and horizon is None:
+        raise InputError(
+            "give a discount below 1, a horizon, or discount 1 with terminal states (first exit)."
+        )
+    discount = 1.0 if discount is None else discount
+    check_discount(discount)
+    check_choice(dynamics, ("given", "posterior"), "dynamics")
+    mdp = mdp.with_reward(check_offset(mdp, offset))
+    world = jax.tree.map(
+        lambda x: x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x, mdp.bare()
+    )
+    allowed = jnp.asarray(choices(mdp), float)
+    return Question(world, allowed, jnp.asarray(temperature, float), float(discount), horizon, dynamics)
+
+
+def look(question: Question, mdp: TabularMDP, demos) -> Seen:
+    """Demonstrations as a likelihood needs them, checked against the problem."""
+    horizon, posterior = question.horizon, question.dynamics == "posterior"
+    times = () if horizon is None else (horizon + 1,)
+    cut = np.zeros((*times, mdp.states))
+    if not isinstance(demos, Trajectories):
+        decisions = check_visits(mdp, demos, horizon)
+        if posterior and horizon is None:
+            raise InputError(
+                "posterior dynamics without a horizon need trajectories: visit counts do not say how many "
+                "began."
+            )
+        count = float(decisions[0].sum()) if horizon is not None else 0.0
+        return Seen(decisions, cut, count, 0.0)
+    luck = check_demonstrations(mdp, demos)
+    decisions = np.asarray(visits(mdp, demos, horizon).decisions)
+    if not posterior:
+        return Seen(decisions, cut, float(demos.weights.sum()), 0.0)
+    row = np.arange(demos.count)
+    last = demos.next_states[row, demos.lengths - 1]
+    ended = np.zeros(demos.count, bool) if horizon is None else demos.lengths == horizon
+    if (~ended & (last < 0)).any():
+        i = int((~ended & (last < 0)).argmax())
+        raise InputError(
+            "posterior dynamics need the state that each trajectory's last action led to; trajectory "
+            f"{demos.ids[i]!r} has none."
+        )
+    with np.errstate(divide="ignore"):
+        log_start = np.log(np.asarray(mdp.initial))[demos.states[:, 0]]
+    if np.isneginf(log_start).any():
+        i = int(np.isneginf(log_start).argmax())
+        raise InputError(
+            f"trajectory {demos.ids[i]!r} begins in state {mdp.state_name(int(demos.states[i, 0]))}, where "
+            "the problem never starts."
+        )
+    when = () if horizon is None else (demos.lengths,)
+    np.add.at(cut, (*when, np.where(ended, 0, last)), np.where(ended, 0.0, demos.weights))
+    log_prior = np.asarray(mdp.log_prior)[np.maximum(demos.states, 0), np.maximum(demos.actions, 0)]
+    went_on = demos.recorded & (demos.next_states >= 0)
+    if float(question.discount) == 0:
+        raise InputError(
+            "posterior dynamics need a discount above 0: nothing can be recorded after one step."
+        )
+    steps = luck + np.where(demos.recorded, log_prior, 0.0) + went_on * math.log(float(question.discount))
+    constant = float(demos.weights @ (log_start + steps.sum(1)))
+    return Seen(decisions, cut, float(demos.weights.sum()), constant)
+
+
+def total(question: Question, seen: Seen, reward) -> jax.Array:
+    """L, or -inf where the problem has no finite solution."""
+    plan = question.solve(reward)
+    decisions = jnp.asarray(seen.decisions)
+    if question.dynamics == "given":
+        log_pi = jnp.asarray(plan.log_policy)
+        found = jnp.sum(jnp.where(decisions > 0, decisions * log_pi, 0.0))
+    else:
+        went_on = jnp.where(question.mdp.terminal, 0.0, jnp.asarray(plan.v))
+        paid = jnp.sum(decisions * reward) + jnp.sum(jnp.asarray(seen.cut) * went_on)
+        found = seen.constant + paid / question.temperature - seen.weight * jnp.asarray(plan.log_evidence)
+    return jnp.where(jnp.isfinite(plan.error_bound), found, -jnp.inf)
+
+
+def uniform(question: Question, seen: Seen) -> float:
+    """The log-likelihood of the decisions when allowed actions are chosen uniformly."""
+    decisions = np.asarray(seen.decisions).sum(-1).reshape(-1, question.mdp.states).sum(0)
+    return -float(decisions @ np.log(np.maximum(np.asarray(question.allowed).sum(1), 1)))
+
+
+def clock(question: Question) -> str:
+    """The setting in words."""
+    discount = float(question.discount)
+    if question.horizon is not None:
+        return f"horizon {question.horizon}" + ("" if discount == 1 else f", discount {discount:g}")
+    return "first exit" if discount == 1 else f"discount {discount:g}"
