@@ -129,7 +129,8 @@ def visits(mdp: TabularMDP, demos: Trajectories, horizon: int | None = None) -> 
     shape = (times, mdp.states, mdp.actions)
     decisions = np.bincount(pair, weight, minlength=int(np.prod(shape))).reshape(shape)
     target = (when * mdp.states + s_next)[known]
-    arrivals = np.bincount(target, weight[known], minlength=times * mdp.states).reshape(shape[:2])
+    # bincount of nothing counts in whole numbers.
+    arrivals = np.bincount(target, weight[known], minlength=times * mdp.states).reshape(shape[:2]).astype(float)
     lost, which = np.unique(pair[~known], return_inverse=True)
     for code, amount in zip(lost, np.bincount(which, weight[~known], minlength=len(lost)), strict=True):
         time, state, action = np.unravel_index(code, shape)

@@ -67,6 +67,11 @@ class Seen(NamedTuple):
         """Weighted counts [S, A] or [T, S, A]."""
         return np.asarray(self.evidence.decisions).swapaxes(-1, -2)
 
+    @property
+    def weights(self) -> np.ndarray:
+        """How much each counts [N]; [1] for counts, which hold their weights."""
+        return self.demos.weights if isinstance(self.demos, Trajectories) else np.ones(1)
+
 
 class Climbed(NamedTuple):
     """A maximum with its derivatives (penalty included) and the directions [m, K] that do nothing."""
@@ -233,7 +238,6 @@ def record(
     allowed = choices(mdp)
     log_choices = np.log(np.maximum(allowed.sum(1), 1))
     total = float(decisions.sum())
-    weights = demos.weights if trajectories else np.ones(1)
     uniform = -float(decisions.sum(-1).reshape(-1, mdp.states).sum(0) @ log_choices)
     warnings = explain_directions(found.blind, task.names, task.table, allowed)
     warnings += explain_search(found.best, found.blind, np.asarray(found.last.fisher), found.scale)
@@ -247,7 +251,7 @@ def record(
         weights=best.argument,
         reward=np.asarray(task.model.reward(best.argument)),
         log_likelihood=log_likelihood,
-        log_likelihood_uniform=uniform + float(weights @ seen.log_constant),
+        log_likelihood_uniform=uniform + float(seen.weights @ seen.log_constant),
         gradient_norm=float(np.linalg.norm(found.gradient)),
         converged=best.converged,
         verdict=best.verdict,
