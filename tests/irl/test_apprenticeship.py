@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from irl.worlds import A, K, S, demonstrate, flow, key, policy, world
-from maxentrl import InputError, occupancy
+from maxentrl import InputError
 from maxentrl.data import trajectories_from_arrays
 from maxentrl.envs import gridworld
 from maxentrl.irl import apprenticeship as ap
+from maxentrl.irl.best_response import best_response
 from maxentrl.irl.min_norm import nearest_in_hull
 
 TRUE = np.array([0.5, -0.3, 0.8])
@@ -36,12 +37,10 @@ def features_of(visits: np.ndarray, features: np.ndarray) -> np.ndarray:
 
 
 def expert(mdp, features, weights, clock: dict) -> np.ndarray:
-    """Feature expectations of the policy that is best for the weights."""
+    """Feature expectations of a policy that is best for the weights."""
     table = features if features.ndim == 3 else np.repeat(features[:, None], mdp.actions, 1)
-    pi = policy(mdp, table, weights, temperature=0.0, **clock)
-    with np.errstate(divide="ignore"):
-        visits = np.asarray(occupancy(mdp, np.log(pi), **clock))
-    return features_of(visits, table)
+    clock = {"discount": 1.0, "horizon": None, **clock}
+    return features_of(best_response(mdp, table @ weights, tolerance=1e-6, **clock).visits, table)
 
 
 def many_minded(clock: dict) -> np.ndarray:
