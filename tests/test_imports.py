@@ -85,6 +85,7 @@ def test_an_arrow_up_or_sideways_would_be_noticed(tmp_path, monkeypatch):
     assert [room for _, room in imported_rooms(file)] == ["data", "infer", "solve"]
     assert "infer" not in below("models") and "data" not in below("models")
     assert "agents" not in below("irl")
+    assert "assess" not in below("irl") and not {"irl", "data"} & below("assess")
 
 
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maxentrl import envs, irl
+    from maxentrl import assess, envs, irl
     from maxentrl.core.check import InfeasibleError, InputError
     from maxentrl.core.soft import lme, tilt
     from maxentrl.data import Trajectories, read_trajectories, write_trajectories
@@ -29,6 +29,7 @@ __all__ = [
     "Sparse",
     "TabularMDP",
     "Trajectories",
+    "assess",
     "envs",
     "evaluate",
     "evidence_bound",
@@ -56,7 +57,7 @@ _HOMES = {
     "maxentrl.models.transition": ("Dense", "Sparse"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = ("envs", "irl")
+_ROOMS = ("assess", "envs", "irl")
 
 
 def __getattr__(name: str) -> object:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maxentrl import InfeasibleError, InputError, TabularMDP
-from maxentrl.assess import close, counterfactual, flows, move_goal, shape, transfer
+from maxentrl.assess import close, counterfactual, expected_flows, move_goal, shape, transfer
 from maxentrl.envs import gridworld
 from problems import as_mdp, random_problem
 
@@ -27,10 +27,10 @@ def returns(problem, reward, discount):
 @pytest.mark.parametrize("discount", [0.5, 0.95, 1.0])
 def test_regret_is_what_enumeration_finds(discount):
     rng = np.random.default_rng(0)
-    for i in range(8):
+    for i in range(6):
         problem = random_problem(rng, S, A, 1, terminal=discount == 1 or i % 2 == 0, forbidden=i % 3 == 0)
         problem["transition"] = 0.8 * problem["transition"] + 0.2 / S
-        mdp = as_mdp(problem, sparse=i % 2 == 1)
+        mdp = as_mdp(problem, sparse=True)
         # Losses, so that no loop of a first-exit problem pays for itself.
         truth, recovered = -rng.random((2, S, A))
         found = transfer(mdp, recovered, truth, discount=discount)
@@ -104,7 +104,7 @@ def test_a_closed_arc_carries_nothing_and_its_traffic_goes_elsewhere():
 @pytest.mark.parametrize("clock", [{"discount": 0.9}, {"discount": 1.0}, {"horizon": 12}])
 def test_what_flows_in_flows_out(clock):
     mdp = gridworld(TEXT, slip=0.2)
-    found = flows(mdp, temperature=1.0, **clock)
+    found = expected_flows(mdp, temperature=1.0, **clock)
     p = np.asarray(mdp.transition_matrix())
     arrived = clock.get("discount", 1.0) * np.einsum("sa,sat->t", found.actions, p) + np.asarray(mdp.initial)
     if "horizon" not in clock:
@@ -114,13 +114,12 @@ def test_what_flows_in_flows_out(clock):
         assert found.actions.sum() == pytest.approx(found.states[:-1].sum())
 
 
-@pytest.mark.parametrize("slip", [0.0, 0.2])
-@pytest.mark.parametrize("prior", ["uniform", "counting"])
+@pytest.mark.parametrize(("slip", "prior"), [(0.0, "counting"), (0.2, "uniform")])
 def test_a_moved_goal_gives_the_problem_that_is_drawn_with_the_goal_elsewhere(slip, prior):
-    before = gridworld("S.\n..\n.G", slip=slip, prior=prior)
-    after = gridworld("S.\n..\nG.", slip=slip, prior=prior)
-    rows = np.asarray(after.transition_matrix())[5]
-    moved = move_goal(before, 5, 4, transition=rows, reward=np.full(4, -1.0), bonus=10.0)
+    before = gridworld(TEXT, slip=slip, prior=prior)
+    after = gridworld("S..\n.#.\nG..", slip=slip, prior=prior)
+    rows = np.asarray(after.transition_matrix())[7]
+    moved = move_goal(before, 7, 5, transition=rows, reward=np.full(4, -1.0), bonus=10.0)
     live = ~np.asarray(after.terminal)
     np.testing.assert_array_equal(moved.terminal, after.terminal)
     np.testing.assert_allclose(moved.transition_matrix()[live], after.transition_matrix()[live], atol=1e-15)
@@ -129,7 +128,7 @@ def test_a_moved_goal_gives_the_problem_that_is_drawn_with_the_goal_elsewhere(sl
     np.testing.assert_allclose(moved.reward[live], after.reward[live], atol=1e-12)
     assert moved.action_names == before.action_names
     np.testing.assert_array_equal(moved.coordinates, before.coordinates)
-    assert flows(moved, temperature=0.5, discount=1.0).states[4] == pytest.approx(1)
+    assert expected_flows(moved, temperature=0.5, discount=1.0).states[5] == pytest.approx(1)
 
 
 def test_a_goal_moves_in_full_tables_too_and_a_row_of_zeros_is_no_way_out():

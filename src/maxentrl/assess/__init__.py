@@ -2,6 +2,7 @@
 quantities are."""
 
 from maxentrl.assess.distance import dard, epic, minimal, regret_bound, starc, value_adjusted
+from maxentrl.assess.flows import FlowComparison, compare_flows
 from maxentrl.assess.identify import Direction, Identification, identify
 from maxentrl.assess.shaping import shape
 from maxentrl.assess.transfer import (
@@ -10,26 +11,35 @@ from maxentrl.assess.transfer import (
     Transfer,
     close,
     counterfactual,
-    flows,
+    expected_flows,
     move_goal,
     transfer,
 )
+from maxentrl.assess.uncertainty import Interval, LinearReward, delta, ensemble, on_identified, sampled
 
 __all__ = [
     "Counterfactual",
     "Direction",
+    "FlowComparison",
     "Flows",
     "Identification",
+    "Interval",
+    "LinearReward",
     "Transfer",
     "close",
+    "compare_flows",
     "counterfactual",
     "dard",
+    "delta",
+    "ensemble",
     "epic",
-    "flows",
+    "expected_flows",
     "identify",
     "minimal",
     "move_goal",
+    "on_identified",
     "regret_bound",
+    "sampled",
     "shape",
     "starc",
     "transfer",

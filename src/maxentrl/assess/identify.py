@@ -12,7 +12,7 @@ et al. (2023) for what other data can tell.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -146,7 +146,7 @@ def identify(
     rest = _rest(choices, scaled, float(discount), horizon)
     reference = _length(scaled)
     never = _null(rest, reference)
-    levels = [
+    levels: list[tuple[Kind, np.ndarray]] = [
         ("zero", _null(scaled, reference)),
         ("constant", _null(np.concatenate([scaled - scaled.mean(0), rest]), reference)),
         ("shaping", never),
@@ -199,7 +199,7 @@ def _rest(choices: Choices, features: np.ndarray, discount: float, horizon: int 
         return unshaped(choices, features, discount)[1]
     rows = np.zeros((0, features.shape[1]))
     for _, rest in unshaped_in_time(choices, features, discount, horizon):
-        rows = np.linalg.qr(np.concatenate([rows, rest]), mode="r")
+        rows = np.asarray(np.linalg.qr(np.concatenate([rows, rest]), mode="r"))
     return rows
 
 
@@ -226,7 +226,7 @@ def _flat(information: np.ndarray, never: np.ndarray) -> np.ndarray:
     return axes[:, curvature <= FLAT * max(float(curvature[-1]), 1e-4)].T @ others
 
 
-def _nested_basis(levels: list[tuple[str, np.ndarray]]):
+def _nested_basis(levels: list[tuple[Kind, np.ndarray]]) -> Iterator[tuple[Kind, np.ndarray]]:
     """(kind, row) of a basis of nested spaces, each row in the first that holds it and in few coordinates.
 
     Gauss-Jordan elimination with full pivoting, level by level, leaves each row in as few features as a basis can have.

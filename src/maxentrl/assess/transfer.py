@@ -247,7 +247,7 @@ class Counterfactual:
         return self.after.value - self.before.value
 
 
-def flows(
+def expected_flows(
     mdp: TabularMDP, *, temperature: Scalar, discount: Scalar | None = None, horizon: int | None = None
 ) -> Flows:
     """The flows of the soft-optimal policy, under the given dynamics; those of a horizon are summed over time.
@@ -287,4 +287,4 @@ def counterfactual(
             f"actions, then {after.states} and {after.actions}."
         )
     clock = {"temperature": temperature, "discount": discount, "horizon": horizon}
-    return Counterfactual(flows(before, **clock), flows(after, **clock))
+    return Counterfactual(expected_flows(before, **clock), expected_flows(after, **clock))
