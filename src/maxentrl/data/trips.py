@@ -83,13 +83,14 @@ class Trips:
         """[total]: the trip to which each of `links` belongs."""
         return np.repeat(np.arange(self.count), np.diff(self.bounds))
 
-    def sequence(self, trip: int) -> np.ndarray:
+    def sequence(self, trip: int | np.integer) -> np.ndarray:
         """The links of one trip."""
         return self.links[self.bounds[trip] : self.bounds[trip + 1]]
 
     def take(self, rows) -> Trips:
         """The trips with these row numbers (or a truth value for each), in this order."""
-        rows = np.arange(self.count)[np.asarray(rows)]
+        rows = np.asarray(rows)
+        rows = np.arange(self.count)[rows] if rows.size else rows
         if len(rows) == 0:
             raise InputError("the selection holds no trip; at least one is needed.")
         return Trips(

@@ -88,17 +88,22 @@ class Factors(NamedTuple):
     solver: SuperLU
 
 
+NOT_ASKED = np.zeros(0)
+
+
 class Sums(NamedTuple):
-    """log_values: [P] log z of each pair, nats.
+    """What `sweep` was asked for; the rest is empty.
+
+    log_values: [P] log z of each pair, nats.
     arc_flows: [m] expected number of trips on each arc.
     pair_features: [P, K] expected sum of features along a trip of each pair.
     curvature: [K, K] minus the second derivative of -sum counts log z: the summed covariance of the features.
     """
 
     log_values: np.ndarray
-    arc_flows: np.ndarray | None = None
-    pair_features: np.ndarray | None = None
-    curvature: np.ndarray | None = None
+    arc_flows: np.ndarray = NOT_ASKED
+    pair_features: np.ndarray = NOT_ASKED
+    curvature: np.ndarray = NOT_ASKED
 
 
 def passages(network: Network, origins, goals, *, goal: Goal = "forced", is_open=None) -> Passages:

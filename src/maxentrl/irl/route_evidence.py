@@ -234,6 +234,38 @@ def expected_flows(
     return found
 
 
+def route_policy(
+    network: Network,
+    arc_rewards,
+    goal_link: int | np.integer,
+    *,
+    goal: Goal = "forced",
+    temperature: float = 1.0,
+) -> np.ndarray:
+    """[E]: probability of each arc at the link it leaves, on the way to one goal.
+
+    pi(a | k) = exp((r(k, a) + V(a) - V(k)) / temperature). The arcs of a link sum to 1, except at the goal, where
+    the rest is the probability to stop (all of it where the goal is forced); they are 0 where the goal is out of
+    reach.
+
+    Args:
+        goal_link: number of the link. Others as for `arc_gradient`.
+    """
+    log_weight = check_arc_rewards(network, arc_rewards, temperature)
+    is_open, everywhere = np.isfinite(log_weight), np.arange(network.links)
+    near = np.flatnonzero(reachable(network, everywhere, np.full(network.links, goal_link), is_open))
+    asked = passages(network, near, np.full(len(near), goal_link), goal=goal, is_open=is_open)
+    log_values = np.full(network.links, -np.inf)
+    log_values[near] = _within_range(sweep(asked, certify(asked, log_weight, temperature))).log_values
+    known = is_open & np.isfinite(log_values[network.arc_from]) & np.isfinite(log_values[network.arc_to])
+    if goal == "forced":
+        known &= network.arc_from != goal_link
+    tail, head = network.arc_from[known], network.arc_to[known]
+    chosen = np.zeros(network.arcs)
+    chosen[known] = np.exp(log_weight[known] + log_values[head] - log_values[tail])
+    return chosen
+
+
 def explain_copies(known: Evidence, log_path: np.ndarray) -> str | None:
     """One sentence when more trips repeat each other, link by link, than chance would bring; else None.
 

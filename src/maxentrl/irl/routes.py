@@ -152,7 +152,7 @@ class Likelihood:
         if not np.isfinite(self.constant):
             raise InputError("some trips use arcs that the offset closes (-inf).")
         self._value: tuple[np.ndarray, float, Factors | None] = (np.zeros(0), 0.0, None)
-        self._moments: tuple[Factors | None, Sums | None] = (None, None)
+        self._moments: tuple[Factors, Sums] | None = None
 
     def factors(self, w: np.ndarray) -> Factors | None:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -178,10 +178,13 @@ class Likelihood:
         expected = self.known.counts @ sums.pair_features
         return self.total - expected - self.l2 * w, sums.curvature + self.l2 * np.eye(len(w))
 
-    def moments(self, factors: Factors):
-        """All sums at the weights with these factors; the last ones are kept."""
-        if self._moments[0] is not factors:
-            self._moments = factors, sweep(self.known.asked, factors, self.known.counts, self.table)
+    def moments(self, factors: Factors | None) -> Sums:
+        """All sums at weights whose value was finite, and had these factors; the last ones are kept."""
+        if self._moments is None or self._moments[0] is not factors:
+            assert factors is not None
+            sums = sweep(self.known.asked, factors, self.known.counts, self.table)
+            assert sums is not None
+            self._moments = factors, sums
         return self._moments[1]
 
     def part(self, trips: np.ndarray) -> Likelihood:
@@ -207,11 +210,10 @@ def _warm_start(
         level, memo = part.value(begin)
         # What a few goals tell apart, all do. Loops of all are loops that a few may avoid, so that the weights
         # which are best for these need not be feasible for those.
-        blind = null_directions(part.moments(memo).curvature, scale) if np.isfinite(level) else ()
-        if np.isfinite(level) and not len(blind):
+        if np.isfinite(level) and not len(null_directions(part.moments(memo).curvature, scale)):
             near = maximise(part.value, part.slope, begin, scale, max_steps, enough=1.0)
             if whole.value(near.argument)[0] > whole.value(begin)[0]:
-                return near.argument, blind
+                return near.argument, np.zeros((0, len(begin)))
     return begin, null_directions(whole.moments(whole.value(begin)[1]).curvature, scale)
 
 
