@@ -4,6 +4,7 @@ ones."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import equinox as eqx
@@ -46,50 +47,58 @@ def check_demonstrations(mdp: TabularMDP, demos: Trajectories) -> np.ndarray:
         InputError: for states or actions that the problem does not have, actions in terminal states or
             forbidden ones, and transitions of probability zero: how many, and the first.
     """
+    for wrong, sentence in faults(mdp, demos):
+        if wrong.any():
+            raise InputError(sentence)
     recorded = demos.recorded
     reached = recorded & (demos.next_states >= 0)
-    _refuse(
-        recorded & (demos.states >= mdp.states),
-        mdp,
-        demos,
-        f"the problem has {mdp.states} states, 0 to {mdp.states - 1}",
+    s, a, s_next = (
+        np.where(where, x, 0)
+        for where, x in zip(
+            (recorded, recorded, reached), (demos.states, demos.actions, demos.next_states), strict=True
+        )
     )
-    _refuse(
-        reached & (demos.next_states >= mdp.states),
-        mdp,
-        demos,
-        f"the problem has {mdp.states} states, 0 to {mdp.states - 1}",
-    )
-    _refuse(
-        recorded & (demos.actions >= mdp.actions),
-        mdp,
-        demos,
-        f"the problem has {mdp.actions} actions, 0 to {mdp.actions - 1}",
-    )
-    s, a, s_next = (np.where(recorded, x, 0) for x in (demos.states, demos.actions, demos.next_states))
-    _refuse(
-        recorded & np.asarray(mdp.terminal)[s],
-        mdp,
-        demos,
-        "a terminal state ends the process, and nothing is done in it",
-    )
-    forbidden = np.isneginf(np.asarray(mdp.log_prior))
-    _refuse(recorded & forbidden[s, a], mdp, demos, "the problem forbids this action in this state")
     with np.errstate(divide="ignore"):
-        log_p = np.where(reached, np.log(_probability(mdp, s, a, np.where(reached, s_next, 0))), 0.0)
-    _refuse(np.isneginf(log_p), mdp, demos, "the problem gives this transition probability zero")
-    return log_p
+        return np.where(reached, np.log(_probability(mdp, s, a, s_next)), 0.0)
 
 
-def _refuse(wrong: np.ndarray, mdp: TabularMDP, demos: Trajectories, why: str) -> None:
+def faults(mdp: TabularMDP, demos: Trajectories) -> Iterator[tuple[np.ndarray, str]]:
+    """Steps [N, T] that cannot be used, reason by reason, with a sentence that counts them and lists the first.
+
+    A step with an unknown state or action is judged no further.
+    """
+    recorded = demos.recorded
+    reached = recorded & (demos.next_states >= 0)
+    states = f"the problem has {mdp.states} states, 0 to {mdp.states - 1}"
+    actions = f"the problem has {mdp.actions} actions, 0 to {mdp.actions - 1}"
+    unknown = (
+        (recorded & (demos.states >= mdp.states), states),
+        (reached & (demos.next_states >= mdp.states), states),
+        (recorded & (demos.actions >= mdp.actions), actions),
+    )
+    known = recorded.copy()
+    for wrong, why in unknown:
+        known &= ~wrong
+        yield wrong, _sentence(wrong, mdp, demos, why)
+    s, a = (np.where(known, x, 0) for x in (demos.states, demos.actions))
+    ended = known & np.asarray(mdp.terminal)[s]
+    yield ended, _sentence(ended, mdp, demos, "a terminal state ends the process, and nothing is done in it")
+    forbidden = known & np.isneginf(np.asarray(mdp.log_prior))[s, a] & ~ended
+    yield forbidden, _sentence(forbidden, mdp, demos, "the problem forbids this action in this state")
+    moved = known & reached & ~ended & ~forbidden
+    never = moved & (_probability(mdp, s, a, np.where(moved, demos.next_states, 0)) == 0)
+    yield never, _sentence(never, mdp, demos, "the problem gives this transition probability zero")
+
+
+def _sentence(wrong: np.ndarray, mdp: TabularMDP, demos: Trajectories, why: str) -> str:
     if not wrong.any():
-        return
+        return ""
     i, t = np.argwhere(wrong)[0]
     state, action, following = (int(x[i, t]) for x in (demos.states, demos.actions, demos.next_states))
     names = [mdp.state_name(s) if 0 <= s < mdp.states else str(s) for s in (state, following)]
     act = mdp.action_name(action) if action < mdp.actions else str(action)
     then = "" if following < 0 else f", next state {names[1]}"
-    raise InputError(
+    return (
         f"{int(wrong.sum())} of {demos.steps} demonstrated steps cannot be used: {why}. "
         f"The first: trajectory {demos.ids[i]!r}, step {t}: state {names[0]}, action {act}{then}."
     )
@@ -130,7 +139,9 @@ def visits(mdp: TabularMDP, demos: Trajectories, horizon: int | None = None) -> 
     decisions = np.bincount(pair, weight, minlength=int(np.prod(shape))).reshape(shape)
     target = (when * mdp.states + s_next)[known]
     # bincount of nothing counts in whole numbers.
-    arrivals = np.bincount(target, weight[known], minlength=times * mdp.states).reshape(shape[:2]).astype(float)
+    arrivals = (
+        np.bincount(target, weight[known], minlength=times * mdp.states).reshape(shape[:2]).astype(float)
+    )
     lost, which = np.unique(pair[~known], return_inverse=True)
     for code, amount in zip(lost, np.bincount(which, weight[~known], minlength=len(lost)), strict=True):
         time, state, action = np.unravel_index(code, shape)

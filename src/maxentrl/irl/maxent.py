@@ -156,6 +156,7 @@ def fit(
             "temperature": float(temperature),
             "discount": float(discount),
             "horizon": horizon,
+            "dynamics": "posterior",
             "l2": l2,
             "method": method,
         },

@@ -1,0 +1,137 @@
+"""Demonstrations in Minari's format: data sets of discrete observations and actions, one episode per trajectory."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from maxentrl.core.check import InputError
+from maxentrl.data.tables import Vocabulary
+from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays
+
+
+def read_minari(dataset: str | os.PathLike[str], mdp: Vocabulary) -> Trajectories:
+    """Read a Minari data set whose observations and actions are whole numbers: those of states and actions.
+
+    Args:
+        dataset: its name among the data sets on this machine ("maze/expert-v0"; nothing is downloaded), or the
+            folder that it lies in.
+        mdp: the problem it was made in.
+
+    Returns:
+        `Trajectories`, with the episode's number as id and its last observation as the state reached.
+
+    Raises:
+        InputError: without the package, for a data set that cannot be read, and for observations or actions
+            that are not numbers of states and actions.
+    """
+    source = _open(_minari(), dataset)
+    states, actions, ids = [], [], []
+    for episode in source.iterate_episodes():
+        states.append(_whole(episode.observations, mdp.states, "observation", episode.id))
+        actions.append(_whole(episode.actions, mdp.actions, "action", episode.id))
+        if len(states[-1]) != len(actions[-1]) + 1:
+            raise InputError(
+                f"episode {episode.id} must hold one observation more than actions; it holds {len(states[-1])} "
+                f"and {len(actions[-1])}."
+            )
+        ids.append(str(episode.id))
+    if not ids:
+        raise InputError(f"the data set {dataset} holds no episode.")
+    longest = max(map(len, actions))
+    return trajectories_from_arrays(
+        np.array([np.pad(s, (0, longest + 1 - len(s)), constant_values=-1) for s in states]),
+        np.array([np.pad(a, (0, longest - len(a)), constant_values=-1) for a in actions]),
+        lengths=np.array([len(a) for a in actions]),
+        ids=ids,
+    )
+
+
+def write_minari(name: str, demos: Trajectories, mdp: Vocabulary) -> None:
+    """Write demonstrations as a Minari data set of this name ("maze/expert-v0"), in Minari's own folder.
+
+    Rewards are written as 0. An episode counts as terminated if the problem says that its last state is
+    terminal, as truncated otherwise.
+
+    Raises:
+        InputError: without the package; for weights, groups or unknown last states, which the format does not
+            hold; and for a name that is taken or not allowed.
+    """
+    if not np.all(demos.weights == 1) or demos.groups is not None:
+        raise InputError("a Minari data set holds neither weights nor groups; write CSV or npz instead.")
+    last = demos.next_states[np.arange(demos.count), demos.lengths - 1]
+    if (last < 0).any():
+        i = int((last < 0).argmax())
+        raise InputError(
+            f"a Minari data set holds the state after the last action, and trajectory {demos.ids[i]!r} does not "
+            f"say it ({int((last < 0).sum())} such trajectories in all)."
+        )
+    minari = _minari()
+    spaces = importlib.import_module("gymnasium.spaces")
+    terminal = np.asarray(getattr(mdp, "terminal", np.zeros(mdp.states, bool)))
+    episodes = []
+    for i, length in enumerate(demos.lengths.tolist()):
+        ended = np.arange(length) == length - 1
+        done = bool(terminal[last[i]])
+        episodes.append(
+            minari.data_collector.EpisodeBuffer(
+                id=i,
+                observations=np.append(demos.states[i, :length], last[i]).astype(np.int64),
+                actions=demos.actions[i, :length].astype(np.int64),
+                rewards=[0.0] * length,
+                terminations=(ended & done).tolist(),
+                truncations=(ended & (not done)).tolist(),
+                infos={},
+            )
+        )
+    try:
+        minari.create_dataset_from_buffers(
+            name,
+            episodes,
+            observation_space=spaces.Discrete(mdp.states),
+            action_space=spaces.Discrete(mdp.actions),
+        )
+    except (ValueError, AssertionError, OSError) as error:
+        raise InputError(f"Minari does not write a data set {name!r}: {error}") from error
+
+
+def _minari() -> ModuleType:
+    """The package, which nothing else here needs."""
+    try:
+        importlib.import_module("minari.data_collector")
+        return importlib.import_module("minari")
+    except ImportError as error:
+        raise InputError(
+            "Minari data sets need the packages that come with pip install 'maxentrl[minari]'."
+        ) from error
+
+
+def _open(minari: ModuleType, dataset: str | os.PathLike[str]):
+    folder = Path(dataset)
+    try:
+        if folder.is_dir():
+            inner = folder / "data"
+            return minari.MinariDataset(inner if inner.is_dir() else folder)
+        return minari.load_dataset(str(dataset), download=False)
+    except Exception as error:  # whatever a half-written data set makes h5py or json say
+        raise InputError(f"no Minari data set can be read at {dataset}: {error}") from error
+
+
+def _whole(values, count: int, what: str, episode: int) -> np.ndarray:
+    array = np.asarray(values) if not isinstance(values, dict | tuple) else np.zeros(0)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise InputError(f"each {what} must be one whole number; episode {episode} holds something else.")
+    wrong = (array < 0) | (array >= count)
+    if wrong.any():
+        t = int(wrong.argmax())
+        raise InputError(
+            f"episode {episode}, step {t}: unknown {what} {array[t]}; known are 0 to {count - 1} "
+            f"({int(wrong.sum())} unknown in all)."
+        )
+    return array.astype(np.int64)
