@@ -27,6 +27,9 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Seconds per call of each candidate in each round. A first call warms up (and compiles), untimed.
 
+    Each round has an order of its own: whoever follows one that has just given much memory back to the system must
+    fetch its pages anew, and that shall not always be the same one.
+
     least: seconds a timed block lasts at least; short calls are repeated inside it.
     """
     repeats = {}
@@ -36,9 +39,10 @@ def interleaved(
         call()
         repeats[name] = max(1, round(least / max(time.perf_counter() - start, 1e-9)))
     taken: dict[str, list[float]] = {name: [] for name in candidates}
+    rng = np.random.default_rng(0)
     for _ in range(rounds):
-        for name, call in candidates.items():
-            start = time.perf_counter()
+        for name in rng.permutation(list(candidates)):
+            call, start = candidates[name], time.perf_counter()
             for _ in range(repeats[name]):
                 call()
             taken[name].append((time.perf_counter() - start) / repeats[name])

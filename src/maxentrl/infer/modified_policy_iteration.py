@@ -15,8 +15,6 @@ which hold for any V: nothing else in this file has to be trusted. Then it impro
 Exact policy iteration never lowers the mean of the lower bound, so evaluations are judged by it: after several that
 did not raise it, the search resumes from the best iterate, with plain sweeps for a while. In the long run that is plain
 modified policy iteration, which converges; for the accelerated rounds this is a safeguard and not a proof.
-
-The file is a little longer than others because the settings, each with its reason, stand beside the one loop they steer.
 """
 
 from __future__ import annotations
@@ -29,11 +27,9 @@ from jax import lax
 
 from maxentrl.core.soft import Kind
 from maxentrl.infer import evaluation
+from maxentrl.infer import lists as sparse
 from maxentrl.infer.shared_successors import SharedSuccessors
-from maxentrl.infer.sweep import accumulate, expect
-
-WRITTEN_OUT = 32
-"""Actions times successors up to which a backup is written out; beyond, loops keep the program small."""
+from maxentrl.models.tabular import TabularMDP
 
 INITIAL_SWEEPS, FRONT_SWEEPS = 20, 5
 """Sweeps of a round while the policy is far from settled, and while a front of changes is moving."""
@@ -50,26 +46,15 @@ FRONT_BUDGET, BACKUP_COST = 3, 8
 SMOOTHING, EARLY_PRODUCTS, MOST_PRODUCTS = 100, 200, 2000
 """Sweeps of an evaluation before BiCGStab; most products of one before and after the policy has nearly settled."""
 
+FIRST_LOOK = 20
+"""Sweeps before BiCGStab under a policy that wanders: values then spread by diffusion, over sqrt(n) states in n sweeps."""
+
 LOOSE, FORCING = 0.1, 0.3
 """Relative residuals at which evaluations stop: at most the first; FORCING * (1 - discount) when more is worth it, since
 an error of the values is up to 1 / (1 - discount) residuals."""
 
 PATIENCE, DIRECTIONS = 4, 4
 """Evaluations in a row that may fail to raise the lower bound; directions kept for minimal-residual steps."""
-
-
-class Lists(NamedTuple):
-    """A problem as plain arrays. successor, probability [A, K, S]; reward [A, S], with what the prior adds, -inf where
-    forbidden; live bool [S]; action_weight [A, S] for the mean; shared successors where a mixed policy profits."""
-
-    successor: jax.Array
-    probability: jax.Array
-    reward: jax.Array
-    live: jax.Array
-    discount: jax.Array
-    temperature: jax.Array
-    action_weight: jax.Array | None
-    shared: SharedSuccessors | None
 
 
 class Round(NamedTuple):
@@ -101,11 +86,7 @@ class Outcome(NamedTuple):
 
 
 def modified_policy_iteration(
-    successor,
-    probability,
-    reward,
-    log_prior,
-    terminal,
+    mdp: TabularMDP,
     discount,
     temperature,
     *,
@@ -114,17 +95,17 @@ def modified_policy_iteration(
     tolerance,
     max_sweeps,
 ) -> Outcome:
-    """Solve V = lme over actions of (reward + discount E[V']), V = 0 at terminal states.
+    """Solve V = lme over actions of (reward + discount E[V']), V = 0 at terminal states, in float64.
 
     Args:
-        successor, probability: [A, K, S]. reward, log_prior: [S, A]. terminal: bool [S].
+        mdp: a problem with successor lists and one reward for all times.
         discount: [] in [0, 1). temperature: [] in (0, inf), looked at when kind is "soft".
         kind: which limit the action temperature is in.
         shared: `shared_successors(successor)`, worth its while when kind is not "max" and graphs are local.
         tolerance: half-width of the bounds at which to stop; they stop earlier where rounding forbids more.
         max_sweeps: most backups.
     """
-    m = _lists(successor, probability, reward, log_prior, terminal, discount, temperature, kind, shared)
+    m = sparse.lists(mdp, discount, temperature, kind, shared)
     states = m.live.size
     start = jnp.min(jnp.where(m.live & jnp.isfinite(m.reward), m.reward, jnp.inf))
     start = jnp.where(jnp.all(m.live), start / (1.0 - m.discount), 0.0)
@@ -142,33 +123,15 @@ def modified_policy_iteration(
     return Outcome(last.best, last.bound, last.sweeps)
 
 
-def _lists(successor, probability, reward, log_prior, terminal, discount, temperature, kind, shared) -> Lists:
-    """The problem with the prior in the reward."""
-    reward, log_prior, probability = jnp.asarray(reward).T, jnp.asarray(log_prior).T, jnp.asarray(probability)
-    allowed = log_prior > -jnp.inf
-    temperature = jnp.asarray(temperature, reward.dtype)
-    action_weight = None
-    if kind == "mean":
-        action_weight = jnp.exp(log_prior)
-        reward = jnp.where(allowed, reward, 0.0)
-    else:
-        bonus = temperature * jnp.where(allowed, log_prior, 0.0) if kind == "soft" else 0.0
-        reward = jnp.where(allowed, reward + bonus, -jnp.inf)
-    live = ~jnp.asarray(terminal)
-    successor = jnp.asarray(successor, jnp.int32)
-    discount = jnp.asarray(discount, reward.dtype)
-    return Lists(successor, probability, reward, live, discount, temperature, action_weight, shared)
-
-
-def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
+def _round(m: sparse.Lists, c: Round, kind: Kind, tolerance) -> Round:
     """One backup with its bounds, then one evaluation of its policy, short or thorough."""
     states = m.live.size
-    w, policy = _backup(m, c.v, kind)
+    w, policy = sparse.backup(m, c.v, kind)
     change = w - c.v
     low, high = jnp.min(change), jnp.max(change)
     factor = m.discount / (1.0 - m.discount)
     middle = (low + high) / 2
-    rounding = _rounding(m, kind, jnp.max(jnp.abs(w)) + factor * jnp.abs(middle))
+    rounding = sparse.rounding(m, kind, jnp.max(jnp.abs(w)) + factor * jnp.abs(middle))
     spread = factor * (high - low) / 2
     finite = jnp.isfinite(spread + rounding)
     bound = jnp.where(finite, spread + rounding, jnp.inf)
@@ -186,7 +149,9 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
     wait = jnp.where(restart, sweeps + pause, c.wait)
 
     changed = (
-        jnp.where(c.sweeps == 0, states, _changed(policy, c.policy, kind)) if kind != "mean" else jnp.int32(0)
+        jnp.where(c.sweeps == 0, states, sparse.changed(policy, c.policy, kind))
+        if kind != "mean"
+        else jnp.int32(0)
     )
     peak = jnp.maximum(c.peak, changed)
     front = (changed > FRONT_SHARE * peak) & (changed > FRONT_FLOOR * states) & (c.budget > 0)
@@ -203,8 +168,8 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
     size = jnp.where(size > 0.0, size, 1.0)
 
     def right_side(dtype):
-        successor, weight = _transition(m, policy, kind, dtype)
-        return lambda x: _product(successor, weight, x), ((change - centre) / size).astype(dtype)
+        successor, weight = sparse.chosen_lists(m, policy, kind, dtype)
+        return lambda x: sparse.product(successor, weight, x), ((change - centre) / size).astype(dtype)
 
     def corrected(y, shift):
         constant = shift.astype(w.dtype) * size + centre * (1.0 + factor)
@@ -218,7 +183,7 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
     def study():
         enough = jnp.clip(0.3 * tolerance / (1.0 + factor) / size, FORCING * (1.0 - m.discount), LOOSE)
         apply, x = right_side(jnp.float32)
-        some = jnp.minimum(limit, SMOOTHING)
+        some = jnp.minimum(limit, jnp.where(sparse.wanders(policy, kind), FIRST_LOOK, SMOOTHING))
         found = evaluation.sweep(
             apply, x, m.discount, closed, limit=some, enough=enough, directions=DIRECTIONS
         )
@@ -254,116 +219,3 @@ def _round(m: Lists, c: Round, kind: Kind, tolerance) -> Round:
         evaluated=evaluate,
         done=done,
     )
-
-
-def _rounding(m: Lists, kind: Kind, largest):
-    """A bound on the rounding of one backup at values up to `largest`, amplified as the bounds amplify a change."""
-    actions, count, _ = m.probability.shape
-    rewards = jnp.max(jnp.where(m.live & jnp.isfinite(m.reward), jnp.abs(m.reward), 0.0))
-    logs = 4.0 * (actions + 4) * m.temperature if kind == "soft" else 0.0
-    unit = jnp.finfo(m.reward.dtype).eps / 2 / (1.0 - m.discount)
-    return unit * ((count + actions + 6) * (rewards + largest) + logs)
-
-
-def _changed(policy, before, kind: Kind):
-    """How many states [] act differently: another best action, or probabilities moved by more than a tenth."""
-    if kind == "max":
-        return jnp.sum((policy != before).astype(jnp.int32), dtype=jnp.int32)
-    moved = accumulate(
-        lambda a, total: total + jnp.abs(policy[a] - before[a]), 0, len(policy), jnp.zeros_like(policy[0])
-    )
-    return jnp.sum((moved > 0.2).astype(jnp.int32), dtype=jnp.int32)
-
-
-def _action_values(m: Lists, v):
-    """Q: a list of A arrays [S], or one [A, S] where lists would make too large a program."""
-
-    def value(a):
-        return m.reward[a] + m.discount * expect(m.successor, m.probability, v, a)
-
-    actions = len(m.reward)
-    if not _written_out(m):
-        return lax.map(value, jnp.arange(actions, dtype=jnp.int32))
-    # The branch is always taken. Without it XLA splits every gather off its sum, because the sums are read twice.
-    return lax.cond(m.discount >= 0.0, lambda: [value(a) for a in range(actions)], lambda: [v] * actions)
-
-
-def _backup(m: Lists, v, kind: Kind):
-    """TV [S] and the policy that attains it: action [S] (max), or action probabilities [A, S]."""
-    q, actions = _action_values(m, v), len(m.reward)
-    if m.action_weight is not None:
-        weight = m.action_weight
-        return jnp.where(
-            m.live, accumulate(lambda a, y: y + weight[a] * q[a], 0, actions, jnp.zeros_like(v)), 0.0
-        ), weight
-    top = accumulate(lambda a, y: jnp.maximum(y, q[a]), 1, actions, q[0])
-    if kind == "max":
-        # The last best action, as a maximum of products: a select between loaded arrays does not vectorise.
-        start = jnp.zeros(v.shape, jnp.int32)
-        action = accumulate(
-            lambda a, y: jnp.maximum(y, a * (q[a] >= top).astype(jnp.int32)), 1, actions, start
-        )
-        return jnp.where(m.live, top, 0.0), action
-    if _written_out(m):
-        e = lax.optimization_barrier([jnp.exp((q[a] - top) / m.temperature) for a in range(actions)])
-    else:
-        e = jnp.exp((q - top) / m.temperature)
-    total = accumulate(lambda a, y: y + e[a], 1, actions, e[0])
-    policy = jnp.stack([x / total for x in e]) if isinstance(e, list) else e / total
-    return jnp.where(m.live, top + m.temperature * jnp.log(total), 0.0), policy
-
-
-def _transition(m: Lists, policy, kind: Kind, dtype):
-    """successor and weight [G, L, S], so that discount P x = sum_gl weight[g, l] x[successor[g, l]], 0 where terminal."""
-    actions, count, states = m.probability.shape
-    scale = (m.discount * m.live).astype(dtype)
-    zero = jnp.zeros(states, dtype)
-
-    def share(a):
-        return (policy == a).astype(dtype) if kind == "max" else policy[a].astype(dtype)
-
-    if kind == "max":
-
-        def weight(k):
-            return scale * accumulate(
-                lambda a, y: y + share(a) * m.probability[a, k].astype(dtype), 0, actions, zero
-            )
-
-        def chosen(k):
-            start = jnp.zeros(states, jnp.int32)
-            return accumulate(
-                lambda a, y: y + (policy == a).astype(jnp.int32) * m.successor[a, k], 0, actions, start
-            )
-
-        return _each(chosen, count, m)[None], _each(weight, count, m)[None]
-    if m.shared is not None:
-        slot = jnp.asarray(m.shared.slot)
-
-        def merged(u):
-            def add(a, y):
-                entries = (
-                    (slot[a, k] == u).astype(dtype) * m.probability[a, k].astype(dtype) for k in range(count)
-                )
-                return y + share(a) * sum(entries)
-
-            return scale * accumulate(add, 0, actions, zero)
-
-        return jnp.asarray(m.shared.successor)[None], _each(merged, m.shared.successor.shape[0], m)[None]
-    return m.successor, (scale * policy.astype(dtype))[:, None] * m.probability.astype(dtype)
-
-
-def _product(successor, weight, x):
-    """discount P x [S]. A pass per group: the lists of all actions at once would push each other out of the caches."""
-    first = expect(successor, weight, x, 0)
-    return lax.fori_loop(1, len(weight), lambda g, y: y + expect(successor, weight, x, g), first)
-
-
-def _each(make, count: int, m: Lists):
-    """make(k) for all k, stacked."""
-    if _written_out(m):
-        return jnp.stack([make(k) for k in range(count)])
-    return lax.map(make, jnp.arange(count, dtype=jnp.int32))
-
-
-def _written_out(m: Lists) -> bool:
-    return m.probability.shape[0] * m.probability.shape[1] <= WRITTEN_OUT

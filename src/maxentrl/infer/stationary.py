@@ -73,9 +73,8 @@ def fixed_point(
     `modified_policy_iteration`, anything else to Newton's method.
     """
     held = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, problem)
-    transition = held.mdp.transition
-    if discounted and isinstance(transition, Sparse) and takes_iteration(held.mdp, held.temperatures):
-        answer = _iterate(held, transition, tolerance, max_sweeps, shared)
+    if discounted and takes_iteration(held.mdp, held.temperatures):
+        answer = _iterate(held, tolerance, max_sweeps, shared)
     else:
         answer = _newton(held, tolerance, max_sweeps)
     return answer._replace(v=implicit(problem, answer.v))
@@ -88,7 +87,6 @@ def takes_iteration(mdp: TabularMDP, temperatures: Temperatures) -> bool:
 
 def _iterate(
     problem: Problem,
-    transition: Sparse,
     tolerance: float | jax.Array,
     max_sweeps: int | jax.Array,
     shared: SharedSuccessors | None,
@@ -96,34 +94,18 @@ def _iterate(
     """Modified policy iteration, in float64 whatever the format of the problem."""
     mdp, temperatures, discount = problem
     kind = temperature_kind(temperatures.action)
-    alpha = 1.0 if kind != "soft" else temperatures.action
-    arrays = transition.probability, mdp.reward, mdp.log_prior, discount, alpha
-    probability, reward, log_prior, discount, alpha = (jnp.asarray(x, float) for x in arrays)
 
     # A batch is solved one problem after the other, each in its own number of sweeps, which on a CPU is fastest. The
     # rule for batches looks at arguments alone, so nothing traced may be closed over.
     @jax.custom_batching.sequential_vmap
-    def run(lists, terminal, numbers, shared, tolerance, max_sweeps):
-        successor, probability, reward, log_prior = lists
-        discount, alpha = numbers
-        return modified_policy_iteration(
-            successor,
-            probability,
-            reward,
-            log_prior,
-            terminal,
-            discount,
-            alpha,
-            kind=kind,
-            shared=shared,
-            tolerance=tolerance,
-            max_sweeps=max_sweeps,
-        )
+    def run(mdp, discount, temperature, shared, tolerance, max_sweeps):
+        limits = {"tolerance": tolerance, "max_sweeps": max_sweeps}
+        return modified_policy_iteration(mdp, discount, temperature, kind=kind, shared=shared, **limits)
 
-    lists = (jnp.asarray(transition.successor), probability, reward, log_prior)
-    shared = jax.tree.map(jnp.asarray, shared)
-    limits = jnp.asarray(tolerance, float), jnp.asarray(max_sweeps)
-    found = run(lists, jnp.asarray(mdp.terminal), (discount, alpha), shared, *limits)
+    alpha = temperatures.action if kind == "soft" else 1.0
+    numbers = jnp.asarray(discount, float), jnp.asarray(alpha, float)
+    arrays, shared = jax.tree.map(jnp.asarray, (mdp.bare(), shared))
+    found = run(arrays, *numbers, shared, jnp.asarray(tolerance, float), jnp.asarray(max_sweeps))
     v = found.v.astype(mdp.dtype)
     bound = found.error_bound + jnp.max(jnp.abs(v.astype(float) - found.v))
     return FixedPoint(v, bound.astype(mdp.dtype), found.sweeps, bound <= tolerance)

@@ -64,10 +64,19 @@ def forward(mdp: TabularMDP, temperature: Scalar, horizon: int, discount: Scalar
 
     always = common(mdp.reward) if mdp.reward.ndim == 2 else None
 
+    ends = jnp.any(jnp.asarray(mdp.terminal))
+
     def step(log_a, reward):
-        arriving = one.send(mdp.transition, log_a, common(reward) if always is None else always)
-        stay = jnp.where(mdp.terminal, log_a, -jnp.inf)
-        return jnp.logaddexp(arriving + log_discount, stay), log_a
+        arriving = (
+            one.send(mdp.transition, log_a, common(reward) if always is None else always) + log_discount
+        )
+        # Two more logarithms per state, where nothing ever stays, would be an eighth of the step.
+        after = jax.lax.cond(
+            ends,
+            lambda: jnp.logaddexp(arriving, jnp.where(mdp.terminal, log_a, -jnp.inf)),
+            lambda: arriving,
+        )
+        return after, log_a
 
     return jax.lax.scan(step, log_initial, rewards_in_time(mdp), length=horizon)[1]
 
