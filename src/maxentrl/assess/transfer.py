@@ -10,10 +10,13 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 
 from maxentrl.assess.shaping import Choices
 from maxentrl.core.check import InputError, check_shape
+from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Scalar
 from maxentrl.infer.policy import evaluate, occupancy
 from maxentrl.infer.solution import solve
@@ -73,11 +76,10 @@ def transfer(
         for table, name in ((reward, "reward"), (true_reward, "true_reward"))
     )
     clock = {"discount": discount, "horizon": horizon}
-    gain = 1.0 if discount is None else discount
+    gain = np.float64(1.0 if discount is None else discount)
 
     def worth(log_policy) -> float:
-        v = np.asarray(evaluate(truth, log_policy, temperature=0.0, discount=gain, horizon=horizon))
-        return float(np.asarray(mdp.initial) @ (v if horizon is None else v[0]))
+        return float(_worth(truth.bare(), log_policy, gain, horizon))
 
     log_policy = np.asarray(solve(recovered, temperature=temperature, **clock).log_policy)
     value = worth(log_policy)
@@ -91,6 +93,21 @@ def transfer(
     room = best - uniform
     normalised = regret / room if room > 1e-12 * max(abs(best), abs(uniform)) else 0.0
     return Transfer(log_policy, value, best, uniform, attainable, regret, normalised)
+
+
+# Compiled once for problems of one shape: a scan over a horizon would be compiled anew at each call.
+@in_double_precision
+@eqx.filter_jit
+def _worth(mdp: TabularMDP, log_policy, discount, horizon: int | None):
+    v = jnp.asarray(evaluate(mdp, log_policy, temperature=0.0, discount=discount, horizon=horizon))
+    return jnp.asarray(mdp.initial) @ (v if horizon is None else v[0])
+
+
+@in_double_precision
+@eqx.filter_jit
+def _taken(mdp: TabularMDP, log_policy, discount, horizon: int | None):
+    taken = jnp.asarray(occupancy(mdp, log_policy, discount=discount, horizon=horizon))
+    return taken if horizon is None else taken.sum(0)
 
 
 def _table(choices: Choices, mdp: TabularMDP, reward, name: str) -> np.ndarray:
@@ -256,8 +273,7 @@ def expected_flows(
     """
     plan = solve(mdp, temperature=temperature, discount=discount, horizon=horizon)
     gain = 1.0 if discount is None else float(discount)
-    taken = np.asarray(occupancy(mdp, plan.log_policy, discount=gain, horizon=horizon))
-    taken = taken if horizon is None else taken.sum(0)
+    taken = np.asarray(_taken(mdp.bare(), plan.log_policy, np.float64(gain), horizon))
     choices = Choices(mdp)
     reached = gain * (choices.flow.T @ taken[choices.state, choices.action]) + np.asarray(mdp.initial)
     return Flows(
