@@ -48,6 +48,7 @@ def test_with_given_dynamics_the_gradient_is_demonstrations_minus_expectations(c
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_with_posterior_dynamics_the_gradient_subtracts_the_posterior_marginals(deterministic):
     mdp, features = world(22, deterministic=deterministic)
+    mdp = mdp.with_initial(np.eye(S)[2])
     demos = demonstrate(mdp, features, TRUE, {"horizon": 5}, seed=0, count=20)
     reward = features @ np.array([0.3, -0.1, 0.2])
 
@@ -66,7 +67,7 @@ def test_with_posterior_dynamics_the_gradient_subtracts_the_posterior_marginals(
 
 
 @pytest.mark.parametrize("seen", [1, 2, 3])
-def test_the_probabilities_of_all_that_can_be_seen_of_a_posterior_trajectory_sum_to_one(seen):
+def test_the_probabilities_of_all_that_can_be_seen_of_a_posterior_trajectory_sum_to_one_for_each_start(seen):
     """Also when the recording was cut after 1 or 2 of 3 steps. Two states and two actions, every path."""
     rng = np.random.default_rng(3)
     mdp = TabularMDP(
@@ -78,12 +79,27 @@ def test_the_probabilities_of_all_that_can_be_seen_of_a_posterior_trajectory_sum
         # state, action, state, action, ..., last state
         demo = trajectories_from_arrays([path[0::2]], [path[1::2]])
         total += np.exp(log_likelihood(mdp, mdp.reward, demo, horizon=3, dynamics="posterior"))
-    # 128 terms, each to rounding.
-    assert total == pytest.approx(1.0, abs=1e-13)
+    # Up to 128 terms, each to rounding; one for each of the two starts.
+    assert total == pytest.approx(2.0, abs=1e-13)
+
+
+def test_ends_and_cuts_of_discounted_posterior_trajectories_sum_to_one_for_each_start():
+    """Each path of one or two steps that ended there by the discount, or went on from a third state unseen."""
+    rng = np.random.default_rng(4)
+    mdp = TabularMDP(rng.dirichlet(np.ones(2), (2, 2)), 0.1 * rng.normal(size=(2, 2)))
+    total = 0.0
+    for path in itertools.product(range(2), repeat=5):
+        seen = [([path[0::2]], [path[1::2]]), ([path[0:4:2]], [path[1::2]])]
+        seen += [([path[:1]], [path[1:2]])] * (path[2:] == (0, 0, 0))
+        for states, actions in seen if path[4] == 0 else seen[:1]:
+            demo = trajectories_from_arrays(states, actions)
+            total += np.exp(log_likelihood(mdp, mdp.reward, demo, discount=0.6, dynamics="posterior"))
+    # Values to 1e-9.
+    assert total == pytest.approx(2.0, abs=1e-7)
 
 
 def test_a_path_to_the_end_has_its_boltzmann_weight_under_a_stationary_posterior():
-    """First exit: p(tau | O) = p0 prod P rho exp(r / temperature) / Z, written out for one path."""
+    """First exit: p(tau | O) = prod P rho exp(r / temperature) / Z(start), written out for one path."""
     mdp, features = world(23, ends=True)
     reward = features @ TRUE
     states, actions = [0, 3, 1, 5], [2, 0, 1]
@@ -93,7 +109,7 @@ def test_a_path_to_the_end_has_its_boltzmann_weight_under_a_stationary_posterior
         np.asarray(mdp.transition_matrix()),
         solve(mdp.with_reward(reward), temperature=0.9, discount=1.0, dynamics="posterior", tolerance=1e-11),
     )
-    by_hand = np.log(mdp.initial[0]) - float(plan.log_evidence)
+    by_hand = -plan.v[0] / 0.9
     for s, a, s_next in zip(states, actions, states[1:], strict=False):
         by_hand += reward[s, a] / 0.9 - np.log(A) + np.log(p[s, a, s_next])
     # Values to 1e-9, over the temperature.
@@ -101,15 +117,12 @@ def test_a_path_to_the_end_has_its_boltzmann_weight_under_a_stationary_posterior
 
 
 def test_given_and_posterior_dynamics_agree_where_moves_are_certain():
-    """Once the start is set aside: the posterior tilts it, the policy does not."""
     mdp, features = world(24, deterministic=True)
     reward = features @ TRUE
     demos = demonstrate(mdp, features, TRUE, {"horizon": 6}, seed=1, count=10)
     given = log_likelihood(mdp, reward, demos, horizon=6)
     whole = log_likelihood(mdp, reward, demos, horizon=6, dynamics="posterior")
-    plan = posterior(mdp.with_reward(reward), temperature=1.0, horizon=6)
-    starts = np.asarray(plan.log_initial)[demos.states[:, 0]].sum()
-    assert float(whole) == pytest.approx(float(given) + starts, abs=1e-11)
+    assert float(whole) == pytest.approx(float(given), abs=1e-11)
 
 
 def test_what_posterior_dynamics_cannot_be_asked_is_refused():
@@ -122,12 +135,7 @@ def test_what_posterior_dynamics_cannot_be_asked_is_refused():
     with pytest.raises(
         InputError, match="the state that each trajectory's last action led to; trajectory '0'"
     ):
-        log_likelihood(mdp, reward, unknown, discount=0.9, dynamics="posterior")
-    elsewhere = mdp.with_initial(np.eye(S)[5])
-    with pytest.raises(
-        InputError, match=r"trajectory '0' begins in state .*, where the problem never starts"
-    ):
-        log_likelihood(elsewhere, reward, demos, horizon=4, dynamics="posterior")
+        log_likelihood(mdp, reward, unknown, horizon=9, dynamics="posterior")
     with pytest.raises(InputError, match=r"temperature must lie in \(0, inf\)"):
         log_likelihood(mdp, reward, demos, horizon=4, temperature=0.0)
     with pytest.raises(InputError, match="give a discount below 1, a horizon, or"):

@@ -52,6 +52,10 @@ class Training:
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay must be a number of at least 0; got {self.weight_decay}.")
 
+    def to_dict(self) -> dict[str, float | int]:
+        """The settings by name."""
+        return dataclasses.asdict(self)
+
 
 class Evaluation(NamedTuple):
     """A log-likelihood per decision, its gradient (a tree like the network), and why it cannot be used, or

@@ -28,7 +28,7 @@ from maxentrl.data.trajectories import Trajectories
 from maxentrl.irl.ascent import Evaluation, Member, Progress, Training, climb
 from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.likelihood import Question, Seen, ask_question, clock, look, total, uniform
-from maxentrl.irl.networks import Maker, RewardNetwork, ask, in_float64
+from maxentrl.irl.networks import Maker, RewardNetwork, ask, check_numbers, in_float64
 from maxentrl.irl.reward import check_features, choices
 from maxentrl.models.tabular import TabularMDP
 
@@ -67,8 +67,7 @@ def fit(
         network: an Equinox module that maps features [K] to a reward []; or a function that makes one from a
             key. `RewardNetwork`, two hidden layers of 64 rectified units, unless given.
         whole: the network maps the whole array of features at once, for instance a map [H, W, C] through
-            convolutions, to [S] rewards of states in any shape with S entries in the order of the states, or
-            to [S, A].
+            convolutions, to rewards of states, [H, W] or [S], with the states row by row; or to [S, A].
         temperature, discount, horizon: as for `mce.fit`.
         dynamics: "given": the demonstrator is soft-optimal under the dynamics as they are (maximum causal
             entropy), and L = sum log pi(a|s). "posterior": demonstrations are draws from the posterior over
@@ -94,17 +93,18 @@ def fit(
     question = ask_question(mdp, temperature, discount, horizon, dynamics, offset)
     training = Training() if training is None else training
     if whole:
-        table = _check_whole(features)
+        table = check_numbers(features)
     else:
         table, _ = check_features(mdp, features)
         # Features of states are asked once per state.
         table = np.asarray(features, float) if np.ndim(features) == 2 else table
-    makers = _makers(network, table, whole, members)
     seen = look(question, mdp, demos)
     held = None if validation is None else look(question, mdp, validation)
     decisions = float(np.asarray(seen.decisions).sum())
     held_total = 1.0 if held is None else float(np.asarray(held.decisions).sum())
     inputs = jnp.asarray(table)
+    drawn = inputs.shape[:-1] if math.prod(inputs.shape[:-1]) == mdp.states else (mdp.states,)
+    shapes = (drawn, (mdp.states, mdp.actions))
 
     def evaluate(net) -> Evaluation:
         value, other, gradient, reward = _likelihoods(net, inputs, question, seen, held, whole)
@@ -121,13 +121,15 @@ def fit(
         return Evaluation(float(value) / decisions, gradient, trouble, validated)
 
     trained: list[Member] = []
-    for number, make in enumerate(makers):
+    for number, make in enumerate(makers(network, table, whole, members)):
         net = in_float64(make(jax.random.fold_in(key, number)))
-        _check_output(net, inputs, mdp, whole)
+        check_output(
+            net, inputs, whole, shapes, f"rewards of states, {shapes[0]}, or of actions, {shapes[1]}"
+        )
         trained.append(climb(net, evaluate, training, member=number, progress=progress))
         if trained[-1].interrupted:
             break
-    rewards = np.stack([np.asarray(_reward(m.network, inputs, question, whole)) for m in trained])
+    rewards = np.stack([np.asarray(_reward(in_float64(m.network), inputs, question, whole)) for m in trained])
     held_out = None
     if held is not None:
         held_out = np.array(
@@ -150,12 +152,9 @@ def fit(
             "dynamics": dynamics,
             "whole": whole,
             "members": members,
-            "max_steps": training.max_steps,
-            "learning_rate": training.learning_rate,
-            "weight_decay": training.weight_decay,
-            "patience": training.patience,
+            **training.to_dict(),
         },
-        warnings=_warnings(trained, members, held is not None),
+        warnings=explain(trained, members, held is not None),
     )
 
 
@@ -183,7 +182,8 @@ def _likelihoods(network, inputs, question: Question, seen: Seen, held: Seen | N
     return float(found), None if other is None else float(other), gradient, np.asarray(reward)
 
 
-def _makers(network, table: np.ndarray, whole: bool, members: int) -> list[Maker]:
+def makers(network, table: np.ndarray, whole: bool, members: int) -> list[Maker]:
+    """For each member a function that makes its network from a key."""
     if isinstance(members, bool) or not isinstance(members, int | np.integer) or members < 1:
         raise InputError(f"members must be a whole number of networks, at least 1; got {members!r}.")
     if network is None:
@@ -200,31 +200,18 @@ def _makers(network, table: np.ndarray, whole: bool, members: int) -> list[Maker
     return [lambda key: network]
 
 
-def _check_whole(features) -> np.ndarray:
-    table = np.asarray(features)
-    if table.dtype.kind not in "fiub":
-        raise InputError(f"features must be numbers; got {table.dtype}.")
-    if not np.isfinite(table).all():
-        at = tuple(map(int, np.argwhere(~np.isfinite(table))[0]))
-        raise InputError(f"features must be finite; entry {at} is {table[at]}.")
-    return table.astype(np.float64)
-
-
-def _check_output(network, inputs, mdp: TabularMDP, whole: bool) -> None:
-    found = eqx.filter_eval_shape(
-        lambda net: net(inputs if whole else inputs.reshape(-1, inputs.shape[-1])[0]), network
-    )
-    shape = getattr(found, "shape", None)
+def check_output(network, inputs, whole: bool, shapes: tuple[tuple[int, ...], ...], words: str) -> None:
+    """What the network says has the right shape; found out without computing it."""
+    seen = inputs if whole else inputs.reshape(-1, inputs.shape[-1])[0]
+    shape = getattr(eqx.filter_eval_shape(lambda net: net(seen), network), "shape", None)
     if not whole and shape not in ((), (1,)):
         raise InputError(f"network must map features [K] to one reward []; it gives {shape}.")
-    if whole and (shape is None or (math.prod(shape) != mdp.states and shape != (mdp.states, mdp.actions))):
-        raise InputError(
-            f"network must map the features to {mdp.states} rewards of states or to [S, A] = "
-            f"({mdp.states}, {mdp.actions}); it gives {shape}."
-        )
+    if whole and shape not in shapes:
+        raise InputError(f"network must map the features to {words}; it gives {shape}.")
 
 
-def _warnings(trained: list[Member], members: int, validated: bool) -> tuple[str, ...]:
+def explain(trained: list[Member], members: int, validated: bool) -> tuple[str, ...]:
+    """The sentences to read before the numbers."""
     sentences = [m.verdict for m in trained if not m.converged]
     if len(trained) < members:
         sentences.append(f"{len(trained)} of {members} networks were trained before the interruption.")

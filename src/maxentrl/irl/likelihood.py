@@ -1,11 +1,12 @@
 """How likely demonstrations are under a reward given as a table, whatever made the table.
 
 With given dynamics it is the decisions that are likely or not, L = sum log pi(a|s) of the soft-optimal
-policy. With posterior dynamics it is whole trajectories,
+policy. With posterior dynamics it is whole trajectories, given where they start,
 
-    L = sum log p(tau) + r(tau) / temperature - log Z,     d log Z / dr(s,a) = posterior occupancy / temperature
+    L = sum log p(tau | start) + r(tau) / temperature - log Z(start)
+    d log Z / dr(s,a) = posterior occupancy / temperature
 
-where p holds start, prior and transitions.
+where p holds prior and transitions.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ class Seen(NamedTuple):
     decisions: [S, A] or [T, S, A], weighted counts.
     cut: [S] or [T+1, S], weighted count of trajectories whose recording ended in a state from which they went
         on (at that time). Only posterior dynamics ask, since there the future is evidence about the past.
-    weight: of all trajectories. constant: what no reward changes, nats.
+    starts: [S], weighted count of trajectories that begin in each state. constant: what no reward changes, nats.
     """
 
     decisions: Float[Array, "*T S A"]
     cut: Float[Array, "*times S"]
-    weight: float | jax.Array
+    starts: Float[Array, "S"]
     constant: float | jax.Array
 
 
@@ -83,7 +84,7 @@ def log_likelihood(
     """Log-likelihood [] of demonstrations under a reward [S, A], nats; differentiable in the reward.
 
     Of decisions with given dynamics, sum log pi(a|s); with posterior dynamics of whole trajectories, sum log
-    p(start, actions, transitions | optimal). This is what a network is trained on, and what held-out demonstrations
+    p(actions, transitions | start, optimal). This is what a network is trained on, and what held-out demonstrations
     are to be asked.
     """
     question = ask_question(mdp, temperature, discount, horizon, dynamics, None)
@@ -125,28 +126,23 @@ def look(question: Question, mdp: TabularMDP, demos) -> Seen:
                 "posterior dynamics without a horizon need trajectories: visit counts do not say how many "
                 "began."
             )
-        count = float(decisions[0].sum()) if horizon is not None else 0.0
-        return Seen(decisions, cut, count, 0.0)
+        starts = decisions[0].sum(-1) if horizon is not None else np.zeros(mdp.states)
+        return Seen(decisions, cut, starts, 0.0)
     luck = check_demonstrations(mdp, demos)
     decisions = np.asarray(visits(mdp, demos, horizon).decisions)
     if not posterior:
-        return Seen(decisions, cut, float(demos.weights.sum()), 0.0)
+        return Seen(decisions, cut, np.zeros(mdp.states), 0.0)
     row = np.arange(demos.count)
     last = demos.next_states[row, demos.lengths - 1]
     ended = np.zeros(demos.count, bool) if horizon is None else demos.lengths == horizon
+    # Below discount 1 a trajectory may end anywhere; one that does not say where it went on has ended.
+    stopped = ~ended & (last < 0) & (float(question.discount) < 1)
+    ended = ended | stopped
     if (~ended & (last < 0)).any():
         i = int((~ended & (last < 0)).argmax())
         raise InputError(
             "posterior dynamics need the state that each trajectory's last action led to; trajectory "
             f"{demos.ids[i]!r} has none."
-        )
-    with np.errstate(divide="ignore"):
-        log_start = np.log(np.asarray(mdp.initial))[demos.states[:, 0]]
-    if np.isneginf(log_start).any():
-        i = int(np.isneginf(log_start).argmax())
-        raise InputError(
-            f"trajectory {demos.ids[i]!r} begins in state {mdp.state_name(int(demos.states[i, 0]))}, where "
-            "the problem never starts."
         )
     when = () if horizon is None else (demos.lengths,)
     np.add.at(cut, (*when, np.where(ended, 0, last)), np.where(ended, 0.0, demos.weights))
@@ -157,8 +153,10 @@ def look(question: Question, mdp: TabularMDP, demos) -> Seen:
             "posterior dynamics need a discount above 0: nothing can be recorded after one step."
         )
     steps = luck + np.where(demos.recorded, log_prior, 0.0) + went_on * math.log(float(question.discount))
-    constant = float(demos.weights @ (log_start + steps.sum(1)))
-    return Seen(decisions, cut, float(demos.weights.sum()), constant)
+    gone = stopped * math.log1p(-float(question.discount) * stopped.any())
+    constant = float(demos.weights @ (steps.sum(1) + gone))
+    starts = np.bincount(demos.states[:, 0], demos.weights, minlength=mdp.states)
+    return Seen(decisions, cut, starts, constant)
 
 
 def total(question: Question, seen: Seen, reward) -> jax.Array:
@@ -171,7 +169,12 @@ def total(question: Question, seen: Seen, reward) -> jax.Array:
     else:
         went_on = jnp.where(question.mdp.terminal, 0.0, jnp.asarray(plan.v))
         paid = jnp.sum(decisions * reward) + jnp.sum(jnp.asarray(seen.cut) * went_on)
-        found = seen.constant + paid / question.temperature - seen.weight * jnp.asarray(plan.log_evidence)
+        first = jnp.asarray(plan.v if question.horizon is None else plan.v[0])
+        found = (
+            seen.constant
+            + paid / question.temperature
+            - jnp.sum(jnp.asarray(seen.starts) * first) / question.temperature
+        )
     return jnp.where(jnp.isfinite(plan.error_bound), found, -jnp.inf)
 
 

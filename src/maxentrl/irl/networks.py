@@ -58,6 +58,21 @@ def ask(network, features, whole: bool) -> jax.Array:
     return jax.vmap(network)(flat).reshape(features.shape[:-1])
 
 
+def check_numbers(features) -> np.ndarray:
+    """Features of any shape as float64, all of them finite.
+
+    Raises:
+        InputError: for an array of something else, and for the first entry that is not finite.
+    """
+    table = np.asarray(features)
+    if table.dtype.kind not in "fiub":
+        raise InputError(f"features must be numbers; got {table.dtype}.")
+    if not np.isfinite(table).all():
+        at = tuple(map(int, np.argwhere(~np.isfinite(table))[0]))
+        raise InputError(f"features must be finite; entry {at} is {table[at]}.")
+    return table.astype(np.float64)
+
+
 def in_float64(network):
     """The network with every number in float64: a likelihood is compared with its neighbours to many
     digits."""
