@@ -1,6 +1,7 @@
 """Mixtures of policies match the expert: margins shrink, the geometry is right, and what is out of reach is said."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,11 @@ from maxentrl.irl.best_response import best_response
 from maxentrl.irl.min_norm import nearest_in_hull
 
 TRUE = np.array([0.5, -0.3, 0.8])
-CLOCKS = {"discounted": {"discount": 0.9}, "finite": {"horizon": 8}, "both": {"discount": 0.9, "horizon": 8}}
+CLOCKS: dict[str, dict[str, Any]] = {
+    "discounted": {"discount": 0.9},
+    "finite": {"horizon": 8},
+    "both": {"discount": 0.9, "horizon": 8},
+}
 MDP, FEATURES = world(3)
 
 
@@ -39,7 +44,7 @@ def features_of(visits: np.ndarray, features: np.ndarray) -> np.ndarray:
 def expert(mdp, features, weights, clock: dict) -> np.ndarray:
     """Feature expectations of a policy that is best for the weights."""
     table = features if features.ndim == 3 else np.repeat(features[:, None], mdp.actions, 1)
-    clock = {"discount": 1.0, "horizon": None, **clock}
+    clock = {"discount": 1.0, "horizon": None} | clock
     return features_of(best_response(mdp, table @ weights, tolerance=1e-6, **clock).visits, table)
 
 
@@ -175,7 +180,7 @@ def test_episodes_of_the_mixture_follow_one_policy_each_in_their_proportions(clo
 
 
 def test_a_macrocell_expert_is_matched_in_value_within_thirty_policies():
-    clock = {"discount": 0.99}
+    clock: dict[str, Any] = {"discount": 0.99}
     mdp, features = macrocells(32, 8)
     rng = np.random.default_rng(0)
     weights = sparse_reward(rng, 64)

@@ -1,6 +1,7 @@
 """Maximum margin planning: the objective is what it says, its minimum is proven, and what is learned carries over."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,18 +38,23 @@ def every_policy(one: mm.Example) -> tuple[np.ndarray, np.ndarray]:
         ]
     )
     ahead = np.einsum("psa,sak->pk", visits - np.asarray(one.demos), one.features)
-    return ahead, np.einsum("psa,sa->p", visits, one.loss)
+    return ahead, np.tensordot(visits, np.asarray(one.loss), 2)
 
 
 EXAMPLES = [example(3), example(4, weight=2.0, wishes=-TRUE)]
 """Two experts that contradict each other, so that some slack remains."""
 TABLES = [every_policy(one) for one in EXAMPLES]
-SETTING = {"discount": DISCOUNT, "regularisation": 0.05}
+SETTING: dict[str, Any] = {"discount": DISCOUNT, "regularisation": 0.05}
 
 
 def program(examples, clock: dict, power: int = 1):
-    clock = {"discount": 1.0, "horizon": None, **clock}
-    options = {"regularisation": 0.05, "ceiling": None, "feature_names": None, "precision": 1e-10}
+    clock = {"discount": 1.0, "horizon": None} | clock
+    options: dict[str, Any] = {
+        "regularisation": 0.05,
+        "ceiling": None,
+        "feature_names": None,
+        "precision": 1e-10,
+    }
     return make_program(examples, power=power, **clock, **options)
 
 
@@ -56,9 +62,8 @@ def enumerated(w: np.ndarray, power: int, regularisation: float = 0.05) -> float
     """The objective with the maximum taken over the list of all policies."""
     slacks = [(ahead @ w + loss).max() for ahead, loss in TABLES]
     shares = [one.weight / len(EXAMPLES) for one in EXAMPLES]
-    return regularisation / 2 * w @ w + sum(
-        c * max(x, 0) ** power for c, x in zip(shares, slacks, strict=True)
-    )
+    hinges = sum(c * max(x, 0) ** power for c, x in zip(shares, slacks, strict=True))
+    return float(regularisation / 2 * w @ w + hinges)
 
 
 def enumerated_minimum(power: int, regularisation: float = 0.05) -> float:
@@ -90,7 +95,7 @@ def enumerated_minimum(power: int, regularisation: float = 0.05) -> float:
         options={"ftol": 1e-13, "maxiter": 300},
     )
     assert found.success
-    return float(found.fun) * size
+    return float(found.fun * size)
 
 
 @pytest.mark.parametrize("power", [1, 2])
@@ -193,7 +198,7 @@ def terrain(seed: int, size: int = 8) -> tuple[TabularMDP, np.ndarray]:
     lines = ["." * size] * (size - 1) + ["." * (size - 1) + "G"]
     mdp = gridworld("\n".join(lines), goals={"G": 0.0}, step_reward=0.0)
     ground = np.random.default_rng(seed).uniform(size=(size + 2, size + 2, 3))
-    smooth = sum(ground[i : i + size, j : j + size] for i in range(3) for j in range(3)) / 9
+    smooth = np.mean([ground[i : i + size, j : j + size] for i in range(3) for j in range(3)], 0)
     features = ((smooth - smooth.min((0, 1))) / np.ptp(smooth, axis=(0, 1))).reshape(-1, 3)
     return mdp, np.column_stack([features**2, np.ones(len(features))])
 
@@ -269,7 +274,7 @@ def test_a_search_that_ends_too_early_says_so_and_keeps_the_best():
 def test_the_record_is_printed_and_turned_into_plain_types():
     found = mm.fit(EXAMPLES, feature_names=["sun", "rain", "snow"], **SETTING)
     assert "rain" in found.summary() and "map m4: slack" in found.summary()
-    assert set(found.to_dict()["slacks"]) == {"m3", "m4"}
+    assert found.to_dict()["slacks"] == dict(zip(["m3", "m4"], found.slacks.tolist(), strict=True))
     assert list(found.named) == ["sun", "rain", "snow"]
     with pytest.raises(InputError, match="with K = 3"):
         found.reward(np.zeros((2, 5)))
@@ -281,7 +286,13 @@ STRANGE = trajectories_from_arrays(np.array([[0, 9]]), np.array([[1]]))
 
 
 def other(**changes) -> list[mm.Example]:
-    fields = {"mdp": ONE.mdp, "features": ONE.features, "demos": ONE.demos, "loss": ONE.loss, **changes}
+    fields: dict[str, Any] = {
+        "mdp": ONE.mdp,
+        "features": ONE.features,
+        "demos": ONE.demos,
+        "loss": ONE.loss,
+        **changes,
+    }
     return [EXAMPLES[1], mm.Example(name="odd", **fields)]
 
 

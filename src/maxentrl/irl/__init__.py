@@ -1,7 +1,19 @@
 """Inverse reinforcement learning: rewards from demonstrations."""
 
-from maxentrl.irl import maxent, mce, routes
+from maxentrl.irl import apprenticeship, deep_maxent, deep_routes, max_margin, maxent, mce, routes
 from maxentrl.irl.demonstrations import check_demonstrations, sample_trajectories, visits
 from maxentrl.irl.estimate import Estimate
 
-__all__ = ["Estimate", "check_demonstrations", "maxent", "mce", "routes", "sample_trajectories", "visits"]
+__all__ = [
+    "Estimate",
+    "apprenticeship",
+    "check_demonstrations",
+    "deep_maxent",
+    "deep_routes",
+    "max_margin",
+    "maxent",
+    "mce",
+    "routes",
+    "sample_trajectories",
+    "visits",
+]
