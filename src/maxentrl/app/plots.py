@@ -66,7 +66,7 @@ def messages(mdp: TabularMDP, log_forward, log_backward, log_state, time: int, h
             for axes, (title, _, log_p, hue) in zip(figure.subplots(1, 3), parts, strict=True):
                 _bars(axes, mdp, _share(log_p), mpl.colormaps[hue](0.7), "share of the whole")
                 axes.set_title(title)
-            return _svg(figure, "messages")
+            return svg(figure, "messages")
         wide, high = maps.extent(mdp)
         figure = Figure(figsize=(9, min(2.9 * high / wide, 7) + 1.5), layout="constrained")
         for axes, (title, note, log_p, hue) in zip(figure.subplots(1, 3), parts, strict=True):
@@ -78,7 +78,7 @@ def messages(mdp: TabularMDP, log_forward, log_backward, log_state, time: int, h
             bar.set_label("nats below the largest")
             bar.ax.locator_params(nbins=4)
             bar.outline.set_visible(False)
-        return _svg(figure, "messages")
+        return svg(figure, "messages")
 
 
 def plan(mdp: TabularMDP, v, log_policy, visits) -> bytes:
@@ -97,7 +97,7 @@ def plan(mdp: TabularMDP, v, log_policy, visits) -> bytes:
                 if not mdp.terminal[state]:
                     name = f" {mdp.action_name(int(np.argmax(policy[state])))} {policy[state].max():.2f} "
                     right.text(0, y, name, va="center", ha="left" if v[state] >= 0 else "right", fontsize=8.5)
-            return _svg(figure, "plan")
+            return svg(figure, "plan")
         wide, high = maps.extent(mdp)
         stacked = wide > 2.2 * high
         size = (9, 2 * 8 * high / wide + 2.2) if stacked else (9, min(3.45 * high / wide, 9) + 0.8)
@@ -116,7 +116,7 @@ def plan(mdp: TabularMDP, v, log_policy, visits) -> bytes:
             bar.outline.set_visible(False)
             maps.marks(axes, mdp)
         maps.arrows(left, mdp, policy)
-        return _svg(figure, "plan")
+        return svg(figure, "plan")
 
 
 def sweep(rows: Sequence[dict[str, Any]], hard_value: float | None, chosen: float | None = None) -> bytes:
@@ -149,7 +149,7 @@ def sweep(rows: Sequence[dict[str, Any]], hard_value: float | None, chosen: floa
             axes.set(xscale="log", xlabel="temperature (units of reward)")
             if chosen is not None and 0 < chosen < math.inf:
                 axes.axvline(chosen, color="#999999", lw=0.8)
-        return _svg(figure, "sweep")
+        return svg(figure, "sweep")
 
 
 def lottery(optimistic: float, variational: float) -> bytes:
@@ -165,7 +165,7 @@ def lottery(optimistic: float, variational: float) -> bytes:
             xlim=(0, 1), yticks=[1, 0], yticklabels=names, xlabel="probability of buying the risky ticket"
         )
         axes.tick_params(axis="y", length=0)
-        return _svg(figure, "lottery")
+        return svg(figure, "lottery")
 
 
 def optimism(names: Sequence[str], believed: Sequence[float], true: Sequence[float], label: str) -> bytes:
@@ -182,7 +182,7 @@ def optimism(names: Sequence[str], believed: Sequence[float], true: Sequence[flo
         axes.set(xlim=(0, 1.1), yticks=y, yticklabels=names, xlabel=label)
         axes.tick_params(axis="y", length=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
-        return _svg(figure, "optimism")
+        return svg(figure, "optimism")
 
 
 def weights(names: Sequence[str], estimate, standard_error, truth=None) -> bytes:
@@ -211,7 +211,7 @@ def weights(names: Sequence[str], estimate, standard_error, truth=None) -> bytes
         )
         axes.tick_params(axis="y", length=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
-        return _svg(figure, "weights")
+        return svg(figure, "weights")
 
 
 def _share(log_p) -> np.ndarray:
@@ -235,11 +235,11 @@ def _bars(axes: Axes, mdp: TabularMDP, values, color, label: str, order=None) ->
     axes.tick_params(axis="y", length=0)
 
 
-def _svg(figure: Figure, salt: str) -> bytes:
+def svg(figure: Figure, salt: str) -> bytes:
     """The figure as SVG, without the date and with ids that do not change from run to run."""
     target = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
-        FigureCanvasSVG(figure).print_svg(
+        FigureCanvasSVG(figure).printsvg(
             target, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
         )
     return target.getvalue()

@@ -2,6 +2,7 @@
 
     manifest.json    question, settings, versions, seeds, SHA-256 of the input, certificate, answer, warnings
     metrics.jsonl    one row per line; metrics.csv holds the same rows
+    *.csv            tables of some kinds of run, named for what they hold
     arrays.safetensors
     pictures/*.svg
     report.html
@@ -54,6 +55,7 @@ class Run:
 
     manifest: what becomes manifest.json; any JSON value.
     rows: metrics, one mapping per row.
+    tables: rows of further CSV files, by name.
     arrays: named NumPy arrays.
     pictures: SVG documents by name.
     """
@@ -73,6 +75,7 @@ class Run:
             "warnings": [],
         }
         self.rows: list[dict[str, Any]] = []
+        self.tables: dict[str, list[dict[str, Any]]] = {}
         self.arrays: dict[str, np.ndarray] = {}
         self.pictures: dict[str, bytes] = {}
 
@@ -119,6 +122,10 @@ def command_line(kind: str, settings: Mapping[str, Any]) -> str:
     words = ["maxentrl", *kind.split()]
     for name, value in settings.items():
         if value is None or value == []:
+            continue
+        if isinstance(value, tuple):
+            # An option that is given once for each of its values.
+            words += [word for item in value for word in (f"--{name.replace('_', '-')}", str(item))]
             continue
         if isinstance(value, list):
             value = ",".join(f"{item:g}" for item in value)
@@ -261,16 +268,22 @@ def _write(folder: Path, run: Run) -> None:
     rows = [plain(row) for row in run.rows]
     lines = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     (folder / "metrics.jsonl").write_text(lines, encoding="utf-8")
+    _write_table(folder / "metrics.csv", rows)
+    for name, lines in run.tables.items():
+        _write_table(folder / f"{name}.csv", [plain(line) for line in lines])
+    contents = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    run.manifest["files"] = {name: file_hash(folder / name) for name in contents}
+    _write_json(folder / "manifest.json", run.manifest)
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     table = io.StringIO(newline="")
     writer = csv.DictWriter(
         table, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
     )
     writer.writeheader()
     writer.writerows(rows)
-    (folder / "metrics.csv").write_text(table.getvalue(), encoding="utf-8")
-    contents = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    run.manifest["files"] = {name: file_hash(folder / name) for name in contents}
-    _write_json(folder / "manifest.json", run.manifest)
+    path.write_text(table.getvalue(), encoding="utf-8")
 
 
 def _write_json(path: Path, value: Any) -> None:
