@@ -32,8 +32,8 @@ def read_minari(dataset: str | os.PathLike[str], mdp: Vocabulary) -> Trajectorie
     source = _open(_minari(), dataset)
     states, actions, ids = [], [], []
     for episode in source.iterate_episodes():
-        states.append(_whole(episode.observations, mdp.states, "observation", episode.id))
-        actions.append(_whole(episode.actions, mdp.actions, "action", episode.id))
+        states.append(_whole(episode.observations, mdp.states, "observation", int(episode.id)))
+        actions.append(_whole(episode.actions, mdp.actions, "action", int(episode.id)))
         if len(states[-1]) != len(actions[-1]) + 1:
             raise InputError(
                 f"episode {episode.id} must hold one observation more than actions; it holds {len(states[-1])} "
