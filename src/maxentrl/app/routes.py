@@ -6,16 +6,35 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from maxentrl.app import pages
-from maxentrl.app.record import Run, recording
+from maxentrl.app import maps_routes, pages
 from maxentrl.app.recipes import kept_warnings, record_estimate
-from maxentrl.app.road_files import demand_of, open_roads, open_trips, read_changes
+from maxentrl.app.record import Run, recording
+from maxentrl.app.road_files import (
+    Changes,
+    Demand,
+    Parts,
+    Roads,
+    demand_of,
+    open_roads,
+    open_trips,
+    read_changes,
+)
+from maxentrl.app.route_results import record_flows, record_roads, record_scores, record_what_if
+from maxentrl.core.check import InfeasibleError
 from maxentrl.data.split import By
 from maxentrl.infer.first_passage import Goal
-from maxentrl.irl import routes
+from maxentrl.irl import deep_routes, routes
+from maxentrl.irl.ascent import Progress, Training
+from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.estimate import Estimate
+from maxentrl.irl.networks import parameters
+from maxentrl.irl.route_evidence import certify, evidence
+
+TOLD = 25
+"""Steps of training between two lines about them."""
 
 Say = Callable[[str], object]
 """Receives one line about what is being done."""
@@ -25,13 +44,27 @@ class RoutesRecovered(NamedTuple):
     """folder: the run; estimate: the reward; converged: to the optimum or not; answer: all numbers of the report."""
 
     folder: Path
-    estimate: Any
+    estimate: Estimate | DeepEstimate
     converged: bool
     answer: dict[str, Any]
 
     def summary(self) -> str:
         """Lines to print."""
-        return self.estimate.summary()
+        lines = [self.estimate.summary()]
+        scores = self.answer["scores"]
+        put = "put aside" if scores["on"] == "test" else "of the fit"
+        for row in scores["rows"]:
+            lines.append(
+                f"{row['name']}: {row['per_trip']:.6f} nats per trip {put} "
+                f"(95 % interval {row['low']:.4f} to {row['high']:.4f})"
+            )
+        changed = self.answer["what_if"]
+        if changed is not None:
+            lines.append(
+                f"after the change {changed['trips_lost']:g} of {changed['trips']:g} trips cannot arrive; links per "
+                f"trip {changed['links_per_trip_before']:.4g}, then {changed['links_per_trip_after']:.4g}"
+            )
+        return "\n".join(lines)
 
 
 def irl_mce(
@@ -74,4 +107,209 @@ def irl_mce(
         InputError: for bad input, before anything is written.
         InfeasibleError: where no weights have a finite solution; the message names the loop that is to blame.
     """
-    raise NotImplementedError
+    settings = {
+        "problem": str(problem),
+        "demos": str(demos),
+        "features": None if features is None else str(features),
+        "temperature": temperature,
+        "goal": goal,
+        "links": None if links is None else str(links),
+        "start": None if start is None else [float(value) for value in start],
+        "l2": l2,
+        "test": None if test is None else str(test),
+        "split": None if split is None else str(split),
+        "by": by,
+        "seed": seed,
+        "close_arc": tuple(close_arc),
+        "move_goal": tuple(move_goal),
+    }
+    with recording(out, "irl mce", settings, pages.page) as run, kept_warnings(run):
+        job = _open(run, problem, demos, features, links, test, split, by, seed, close_arc, move_goal)
+        say(_fitting(job))
+        estimate = _fit(job, goal, temperature, start, l2)
+        run.manifest["answer"] = {
+            **record_estimate(run, estimate),
+            "beginning": _beginning(job, goal, temperature, start),
+        }
+        say("trips foretold, and flows")
+        found = {"linear reward": estimate.reward}
+        _record(run, job, found, goal, temperature, len(estimate.names))
+        say("pictures and report")
+    return RoutesRecovered(Path(out), estimate, bool(estimate.converged), run.manifest["answer"])
+
+
+def irl_deep(
+    problem: str | Path,
+    demos: str | Path,
+    features: str | Path | None = None,
+    *,
+    out: str | Path,
+    temperature: float = 1.0,
+    goal: Goal = "forced",
+    links: str | Path | None = None,
+    test: float | str | Path | None = None,
+    split: str | Path | None = None,
+    by: By = "trajectory",
+    seed: int = 0,
+    validation: float = 0.1,
+    members: int = 1,
+    max_steps: int = 500,
+    learning_rate: float = 0.01,
+    weight_decay: float = 0.0,
+    patience: int = 100,
+    close_arc: Sequence[str] = (),
+    move_goal: Sequence[str] = (),
+    say: Say = lambda line: None,
+) -> RoutesRecovered:
+    """Train a network to be the reward of arcs, beginning at the linear reward, and write a run folder.
+
+    Args:
+        validation: share of the trips of the fit that decide when to stop, unless `split` labels some "validation".
+        members: networks trained from different keys. max_steps, learning_rate, weight_decay, patience: see
+            `maxentrl.irl.ascent.Training`.
+        Others as for `irl_mce`.
+
+    Raises:
+        InputError: for bad input, before anything is written.
+        InfeasibleError: where no weights of a linear reward, at which the training begins, have a finite solution.
+    """
+    settings = {
+        "problem": str(problem),
+        "demos": str(demos),
+        "features": None if features is None else str(features),
+        "temperature": temperature,
+        "goal": goal,
+        "links": None if links is None else str(links),
+        "test": None if test is None else str(test),
+        "split": None if split is None else str(split),
+        "by": by,
+        "seed": seed,
+        "validation": validation,
+        "members": members,
+        "max_steps": max_steps,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "patience": patience,
+        "close_arc": tuple(close_arc),
+        "move_goal": tuple(move_goal),
+    }
+    training = Training(max_steps, learning_rate, weight_decay, patience)
+    with recording(out, "irl deep-maxent", settings, pages.page) as run, kept_warnings(run):
+        job = _open(
+            run, problem, demos, features, links, test, split, by, seed, close_arc, move_goal, validation
+        )
+        say(_fitting(job))
+        linear = _fit(job, goal, temperature, None, 0.0)
+        estimate = deep_routes.fit(
+            job.roads.network,
+            job.roads.features,
+            job.parts.train,
+            key=jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), 2),
+            goal=goal,
+            temperature=temperature,
+            offset=linear.reward,
+            validation=job.parts.validation,
+            training=training,
+            members=members,
+            progress=lambda now: _tell(say, now, max_steps),
+        )
+        run.manifest["answer"] = _record_deep(run, estimate, linear)
+        say("trips foretold, and flows")
+        found = {"deep reward": estimate.reward, "linear reward": linear.reward}
+        _record(run, job, found, goal, temperature, 0)
+        say("pictures and report")
+    return RoutesRecovered(Path(out), estimate, bool(estimate.converged), run.manifest["answer"])
+
+
+class _Job(NamedTuple):
+    """What a run is made of."""
+
+    roads: Roads
+    parts: Parts
+    demand: Demand
+    changes: Changes
+
+
+def _open(
+    run: Run, problem, demos, features, links, test, split, by, seed, close_arc, move_goal, validation=None
+) -> _Job:
+    """Read everything, so that whatever is wrong with it is said before any work begins."""
+    roads = open_roads(problem, features, links)
+    parts, inputs = open_trips(
+        demos, roads.network, test=test, divided=split, by=by, seed=seed, validation=validation
+    )
+    demand = demand_of(parts.all)
+    changes = read_changes(roads.network, demand, close_arc, move_goal)
+    run.manifest["inputs"] |= roads.inputs | inputs
+    if split is None and (parts.validation is not None or parts.test is not None):
+        run.manifest["seeds"] |= {"split": seed}
+    record_roads(run, roads, parts)
+    return _Job(roads, parts, demand, changes)
+
+
+def _fitting(job: _Job) -> str:
+    count, goals = job.parts.train.count, len(set(job.parts.train.goals.tolist()))
+    return f"fitting {len(job.roads.names)} weights to {count} trips to {goals} goals"
+
+
+def _fit(job: _Job, goal: Goal, temperature: float, start: Sequence[float] | None, l2: float) -> Estimate:
+    roads = job.roads
+    return routes.fit(
+        roads.network,
+        roads.features,
+        job.parts.train,
+        goal=goal,
+        start=start,
+        temperature=temperature,
+        feature_names=roads.names,
+        l2=l2,
+    )
+
+
+def _beginning(job: _Job, goal: Goal, temperature: float, start: Sequence[float] | None) -> dict[str, Any]:
+    """The weights at which the search began, and why they are infeasible, or None where they are not."""
+    roads = job.roads
+    weights = np.zeros(len(roads.names)) if start is None else np.asarray(start, np.float64)
+    known = evidence(roads.network, job.parts.train, goal)
+    reason = None
+    try:
+        certify(known.asked, roads.features @ weights / temperature, temperature)
+    except InfeasibleError as error:
+        reason = str(error)
+    return {"weights": dict(zip(roads.names, weights.tolist(), strict=True)), "infeasible": reason}
+
+
+def _record(
+    run: Run, job: _Job, rewards: dict[str, np.ndarray], goal: Goal, temperature: float, fitted: int
+) -> None:
+    """What the first of these rewards [E] says of trips and flows."""
+    first = next(iter(rewards.values()))
+    run.arrays["reward"] = first
+    answer = run.manifest["answer"]
+    answer["scores"] = record_scores(run, job.roads, job.parts, rewards, goal, temperature)
+    answer["flows"] = record_flows(run, job.roads, job.parts, first, goal, temperature, fitted)
+    answer["what_if"] = record_what_if(run, job.roads, job.demand, job.changes, first, goal, temperature)
+
+
+def _record_deep(run: Run, estimate: DeepEstimate, linear: Estimate) -> dict[str, Any]:
+    """Networks, rewards and histories as arrays and picture; returns the numbers."""
+    run.manifest["seeds"] |= {"networks": run.manifest["settings"]["seed"]}
+    run.arrays |= {"rewards": estimate.rewards, "linear_reward": linear.reward}
+    for number, member in enumerate(estimate.members):
+        run.arrays |= {f"members.{number}.{k}": v for k, v in parameters(member.network).items()}
+        for step, value in enumerate(member.train.tolist()):
+            checked = {} if member.validation is None else {"validation": float(member.validation[step])}
+            run.rows.append({"member": number, "step": step, "train": value, **checked})
+    for sentence in (*linear.warnings, *estimate.warnings):
+        run.warn(sentence[0].upper() + sentence[1:])
+    run.pictures["training"] = maps_routes.training(
+        [(m.train, m.validation, m.best_step) for m in estimate.members],
+        linear.log_likelihood / estimate.steps,
+    )
+    return {**estimate.to_dict(), "linear": linear.to_dict(), "trajectories": linear.trajectories}
+
+
+def _tell(say: Say, now: Progress, max_steps: int) -> None:
+    if now.step % TOLD == 0:
+        checked = "" if now.validation is None else f", validation {now.validation:.5f}"
+        say(f"network {now.member + 1}, step {now.step} of {max_steps}: {now.train:.5f} a decision{checked}")
