@@ -23,6 +23,7 @@ from benchmarks.measure import header, table, write
 from scipy.ndimage import gaussian_filter
 
 from maxentrl import TabularMDP
+from maxentrl.data import Trajectories
 from maxentrl.envs import gridworld
 from maxentrl.irl import apprenticeship, max_margin, mce, sample_trajectories, visits
 from maxentrl.irl.best_response import best_response, log_policy
@@ -35,7 +36,7 @@ SIZE, MAPS, WALKS = 12, 5, 10
 PATHS = {"discount": 1.0, "horizon": None}
 
 
-def interval(values: np.ndarray) -> str:
+def interval(values: np.ndarray | list[float]) -> str:
     """Mean and bootstrap 95 % interval over seeds."""
     values = np.asarray(values, float)
     rng = np.random.default_rng(0)
@@ -44,7 +45,7 @@ def interval(values: np.ndarray) -> str:
     return f"{values.mean():.4g} [{low:.4g}, {high:.4g}]"
 
 
-def macrocell_run(seed: int, method: str) -> tuple[np.ndarray, np.ndarray]:
+def macrocell_run(seed: int, method: apprenticeship.Method) -> tuple[np.ndarray, np.ndarray]:
     """Margins and shares of the expert's value after each of the policies."""
     mdp = gridworld("\n".join(["." * FIELDS] * FIELDS), goals={}, slip=0.3, step_reward=0.0)
     column, row = np.asarray(mdp.coordinates).astype(int).T
@@ -81,7 +82,8 @@ def macrocell_run(seed: int, method: str) -> tuple[np.ndarray, np.ndarray]:
 
 def macrocells(seeds: int) -> list[str]:
     rows, lines = [], []
-    for method in ("max-margin", "projection"):
+    methods: tuple[apprenticeship.Method, ...] = ("max-margin", "projection")
+    for method in methods:
         runs = [macrocell_run(seed, method) for seed in range(seeds)]
         margins, shares = (np.array(x) for x in zip(*runs, strict=True))
         for i in (1, 2, 3, 5, 10, 15, 20, 30):
@@ -146,8 +148,13 @@ def side_by_side(examples: list[max_margin.Example]) -> tuple[TabularMDP, np.nda
         np.zeros((states * len(examples), 4)),
         terminal=np.concatenate([np.asarray(one.mdp.terminal) for one in examples]),
     )
-    counts = np.concatenate([np.asarray(visits(one.mdp, one.demos).decisions) for one in examples])
+    counts = np.concatenate([np.asarray(visits(one.mdp, trips(one)).decisions) for one in examples])
     return mdp, np.concatenate([one.features for one in examples]), counts
+
+
+def trips(example: max_margin.Example) -> Trajectories:
+    assert isinstance(example.demos, Trajectories)
+    return example.demos
 
 
 def sparse_of(mdp: TabularMDP) -> Sparse:
@@ -161,12 +168,12 @@ def unlike(examples, costs, reward_of) -> tuple[float, float]:
     """
     shares, extra = [], []
     for one, cost in zip(examples, costs, strict=True):
-        first = np.bincount(one.demos.states[:, 0], minlength=one.mdp.states) / one.demos.count
+        first = np.bincount(trips(one).states[:, 0], minlength=one.mdp.states) / WALKS
         begun = one.mdp.with_initial(first)
         reward = np.minimum(reward_of(one.features), -1e-3)
         plan = best_response(begun, np.repeat(reward[:, None], 4, 1), tolerance=1e-9, **PATHS)
         steps = plan.visits.sum(1)
-        paid = cost[one.demos.states[one.demos.recorded]].sum() / one.demos.count
+        paid = cost[trips(one).states[trips(one).recorded]].sum() / WALKS
         shares.append(float((plan.visits * max_margin.path_loss(one.mdp, one.demos)).sum() / steps.sum()))
         extra.append(float(steps @ cost / paid - 1))
     return float(np.mean(shares)), float(np.mean(extra))
