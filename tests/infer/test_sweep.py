@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import maxentrl as me
 from maxentrl import Sparse, TabularMDP
 from maxentrl.core.types import Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
+from maxentrl.models.arrivals import arrivals
 
 A, K, S = 3, 4, 40
 DISCOUNT = 0.9
@@ -93,17 +95,28 @@ def crowd() -> Sparse:
     return Sparse(successor, probability)
 
 
-def test_mass_sent_forward_is_the_transposed_product():
-    lists, mass = crowd(), np.random.default_rng(1).random((A, S))
+def turned() -> Sparse:
+    """The same with its entries in order of arrival as well; those of the crowd do not fit into the lists."""
+    lists = crowd()
+    return Sparse(*jax.tree.leaves(lists), arrivals=arrivals(lists.successor, lists.probability))
+
+
+FORMS = pytest.mark.parametrize("form", [crowd, turned])
+
+
+@FORMS
+def test_mass_sent_forward_is_the_transposed_product(form):
+    lists, mass = form(), np.random.default_rng(1).random((A, S))
     expected = np.zeros(S)
     for a, k, s in np.ndindex(A, K, S):
         expected[lists.successor[a, k, s]] += mass[a, s] * lists.probability[a, k, s]
     np.testing.assert_allclose(one.push(lists, mass), expected, rtol=A * K * S * EPS["float64"])
 
 
+@FORMS
 @pytest.mark.parametrize("spread", [1.0, 3000.0])
-def test_log_mass_sent_forward_is_right_within_and_beyond_the_range_of_the_number_format(spread):
-    lists, rng = crowd(), np.random.default_rng(1)
+def test_log_mass_sent_forward_is_right_within_and_beyond_the_range_of_the_number_format(spread, form):
+    lists, rng = form(), np.random.default_rng(1)
     log_mass = -spread * rng.random((A, S))
     log_mass[0, :5] = -np.inf
     expected = np.full(S, -np.inf)
@@ -122,14 +135,15 @@ def test_log_mass_sent_forward_is_right_within_and_beyond_the_range_of_the_numbe
     np.testing.assert_allclose(jnp.sum(slope), reached.sum(), rtol=S * (1 + spread) * EPS["float64"])
 
 
+@FORMS
 @pytest.mark.parametrize("spread", [1.0, 3000.0])
-def test_a_message_sent_with_common_weights_is_the_same_mass_sent_in_logs(spread):
-    lists, rng = crowd(), np.random.default_rng(2)
+def test_a_message_sent_with_common_weights_is_the_same_mass_sent_in_logs(spread, form):
+    lists, rng = form(), np.random.default_rng(2)
     log_a, log_weight = -spread * rng.random(S), -spread * rng.random((A, S))
     log_a[:3], log_weight[1, 5:9] = -np.inf, -np.inf
     common = one.sending(lists, jnp.asarray(log_weight))
     found = one.send(lists, jnp.asarray(log_a), common)
-    expected = one.log_push(lists, jnp.asarray(log_a + log_weight))
+    expected = one.log_push(crowd(), jnp.asarray(log_a + log_weight))
     np.testing.assert_allclose(
         found, expected, rtol=0, atol=4 * A * K * S * (1 + 2 * spread) * EPS["float64"]
     )
@@ -143,3 +157,21 @@ def test_states_whose_neighbours_lead_to_neighbours_are_local():
     for successor, local in ((near, True), (far, False)):
         lists = TabularMDP((successor, half), np.zeros((1000, 1))).transition
         assert isinstance(lists, Sparse) and lists.local is local
+
+
+def test_long_horizons_of_large_problems_are_answered_as_from_the_lists(monkeypatch):
+    lists = crowd()
+    lists.probability[1] = lists.probability[0]
+    mdp = TabularMDP(lists, np.random.default_rng(4).random((S, A)))
+    policy = jnp.asarray(mdp.log_prior)
+
+    def both():
+        post = me.posterior(mdp, temperature=0.5, horizon=20, dynamics="given")
+        return *post.log_forward, *post.log_state, *me.occupancy(mdp, policy, horizon=20)
+
+    plain = both()
+    monkeypatch.setattr(tabular, "LARGE", 1)
+    assert tabular.prepared(mdp, 20).transition.arrivals is not None
+    # 20 steps, each a sum of at most A K S terms, in logs of at most 100.
+    for found, expected in zip(both(), plain, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=20 * A * K * S * EPS["float64"], atol=1e-12)

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from maxentrl.core.soft import Kind, lme, temperature_kind, tilt
 from maxentrl.core.types import Scalar, Temperatures
 from maxentrl.infer import sweep
+from maxentrl.models.arrivals import Arrivals
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense, Sparse, Transition
 
@@ -168,6 +169,8 @@ def push(transition: Transition, mass) -> jax.Array:
     mass = jnp.asarray(mass)
     if isinstance(transition, Dense):
         return jnp.einsum("sat,as->t", transition.probability, mass)
+    if transition.arrivals is not None:
+        return transition.arrivals.collect(mass)
     actions, count, states = transition.probability.shape
     flat = (actions * count, states)
     successor, probability = (
@@ -214,12 +217,14 @@ class Sending(NamedTuple):
     """What every step of a forward message has in common: log_weight [A, S], and the same as plain numbers.
 
     weight: exp(log_weight - top) [A, S]; top []; held: whether weights and probabilities are far from underflow.
+    arrivals: with these weights in them, where the transitions have some.
     """
 
     log_weight: jax.Array
     weight: jax.Array
     top: jax.Array
     held: jax.Array
+    arrivals: Arrivals | None
 
 
 def sending(transition: Transition, log_weight) -> Sending:
@@ -230,7 +235,13 @@ def sending(transition: Transition, log_weight) -> Sending:
     weight = jnp.where(possible, jnp.exp(jnp.where(possible, log_weight, top) - top), 0.0)
     probability, third = jnp.asarray(transition.probability), _third(log_weight.dtype)
     rare = jnp.any((probability > 0) & (probability < jnp.exp(third)))
-    return Sending(log_weight, weight, top, ~rare & ~jnp.any(possible & (log_weight - top < third)))
+    held = ~rare & ~jnp.any(possible & (log_weight - top < third))
+    turned = (
+        transition.arrivals.weighted(weight)
+        if isinstance(transition, Sparse) and transition.arrivals
+        else None
+    )
+    return Sending(log_weight, weight, top, held, turned)
 
 
 def send(transition: Transition, log_a, common: Sending) -> jax.Array:
@@ -244,7 +255,7 @@ def send(transition: Transition, log_a, common: Sending) -> jax.Array:
 
     def together(log_a):
         a = jnp.where(possible, jnp.exp(jnp.where(possible, log_a, top) - top), 0.0)
-        total = push(transition, a * common.weight)
+        total = common.arrivals.collect(a) if common.arrivals else push(transition, a * common.weight)
         return jnp.where(total > 0, top + common.top + jnp.log(jnp.where(total > 0, total, 1.0)), -jnp.inf)
 
     def apart(log_a):

@@ -69,7 +69,9 @@ def evaluate(
         )
     log_pi = _policy(mdp, log_policy, discount, horizon)
     if horizon is not None:
-        return tabular.evaluate(mdp, log_pi, temperature, discount)
+        return _value_in_time(
+            mdp.bare(), log_pi, *(jnp.asarray(x, mdp.dtype) for x in (temperature, discount))
+        )
     gain = tabular.policy_backup(mdp, jnp.zeros(mdp.states, mdp.dtype), log_pi, temperature, discount)
     return resolvent(policy_chain(mdp, log_pi, discount), gain)
 
@@ -86,7 +88,8 @@ def occupancy(
     """
     log_pi = _policy(mdp, log_policy, discount, horizon)
     if horizon is not None:
-        return tabular.occupancy(mdp, log_pi, discount).swapaxes(1, 2)
+        ready = tabular.prepared(mdp.bare(), horizon)
+        return _occupancy_in_time(ready, log_pi, jnp.asarray(discount, mdp.dtype)).swapaxes(1, 2)
     visits = resolvent(policy_chain(mdp, log_pi, discount), mdp.initial, transpose=True)
     return jnp.where(mdp.terminal, 0.0, visits * jnp.exp(log_pi)).T
 
@@ -146,6 +149,11 @@ def policy_chain(mdp: TabularMDP, log_pi: Array, discount: Scalar) -> Transition
     flow = weight[:, None, :] * mdp.transition.probability
     flat = (1, flow.shape[0] * flow.shape[1], flow.shape[2])
     return Sparse(jnp.asarray(mdp.transition.successor).reshape(flat), flow.reshape(flat))
+
+
+# A scan outside jit is compiled anew at every call.
+_occupancy_in_time = eqx.filter_jit(tabular.occupancy)
+_value_in_time = eqx.filter_jit(tabular.evaluate)
 
 
 def _policy(mdp: TabularMDP, log_policy: Array, discount: Scalar, horizon: int | None) -> jax.Array:

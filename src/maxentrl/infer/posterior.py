@@ -117,7 +117,8 @@ def posterior(
     check_reward_length(mdp, horizon)
     mdp.check_memory(horizon, copies=1 + mdp.actions)
     run = _posterior_given if dynamics == "given" else _posterior_tilted
-    return run(mdp.bare(), jnp.asarray(temperature, mdp.dtype), jnp.asarray(discount, mdp.dtype), horizon)
+    mdp = tabular.prepared(mdp.bare(), horizon)
+    return run(mdp, jnp.asarray(temperature, mdp.dtype), jnp.asarray(discount, mdp.dtype), horizon)
 
 
 def check_reward_length(mdp: TabularMDP, horizon: int | None) -> None:

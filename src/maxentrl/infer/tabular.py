@@ -9,10 +9,23 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from maxentrl.core.check import is_concrete
 from maxentrl.core.soft import kl
 from maxentrl.core.types import Scalar, Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense
+
+LONG, LARGE = 16, 1 << 20
+"""Steps and entries of successor lists from which a copy in order of arrival is worth the time it takes to make."""
+
+
+def prepared(mdp: TabularMDP, horizon: int) -> TabularMDP:
+    """The problem, ready to send mass forward `horizon` times."""
+    lists = mdp.transition
+    if not is_concrete(mdp) or isinstance(lists, Dense) or horizon < LONG or lists.probability.size < LARGE:
+        return mdp
+    return mdp.with_arrivals()
 
 
 def rewards_in_time(mdp: TabularMDP):

@@ -19,9 +19,11 @@ from jaxtyping import Bool, Float
 from maxentrl.core.check import InputError, check_memory, check_shape, is_concrete, size
 from maxentrl.core.precision import aligned, in_double_precision, to_host
 from maxentrl.core.types import Array
+from maxentrl.models.arrivals import arrivals
 from maxentrl.models.transition import (
     SUM_TOLERANCE,
     Dense,
+    Sparse,
     Transition,
     as_transition,
     check_transition,
@@ -183,6 +185,20 @@ class TabularMDP(eqx.Module):
         if is_concrete(terminal):
             terminal = _check_terminal(np.asarray(terminal) | np.asarray(self.terminal), self.states)
         return self._replace(terminal=jnp.asarray(terminal) | jnp.asarray(self.terminal))
+
+    def with_arrivals(self) -> TabularMDP:
+        """The same process with a second copy of its successor lists, in order of arrival; itself when dense.
+
+        On several cores, or an accelerator, mass then moves forward about twice as fast. `posterior` and
+        `occupancy` do this themselves over long horizons; do it once where they are called often.
+        """
+        lists = self.transition
+        if isinstance(lists, Dense) or lists.arrivals is not None:
+            return self
+        turned = Sparse(
+            lists.successor, lists.probability, lists.local, arrivals(lists.successor, lists.probability)
+        )
+        return self._replace(transition=turned)
 
     def bare(self) -> TabularMDP:
         """The same process without names and coordinates: what keys compiled functions stays small."""
