@@ -42,6 +42,13 @@ BLOCK = 32
 GATHER = 1024
 """Arcs of which products are summed at once, for the same reason."""
 
+ELIMINATION = {
+    "permc_spec": "COLAMD",
+    "diag_pivot_thresh": 0.0,
+    "options": {"SymmetricMode": True},
+}
+"""For SuperLU: a fill-reducing order, and pivots on the diagonal."""
+
 SMALLEST_PIVOT = 1e-10
 """Below this the sign of a pivot is rounding: the problem counts as infeasible, being on the boundary."""
 
@@ -203,18 +210,23 @@ def factorise(asked: Passages, log_weight: np.ndarray) -> Factors | None:
     """
     if np.isnan(log_weight).any() or log_weight.max(initial=-np.inf) > LARGEST:
         return None
-    size, weight = asked.states, np.exp(log_weight)
-    matrix = sp.identity(size, format="csc") - sp.csc_matrix(
-        (weight, (asked.leaves, asked.enters)), shape=(size, size)
-    )
+    weight = np.exp(log_weight)
     try:
-        solver = splu(matrix, permc_spec="COLAMD", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        solver = splu(_system(asked, weight), **ELIMINATION)
     except RuntimeError:
         return None
     # A row exchange means that a pivot on the diagonal was exactly zero.
     if not np.array_equal(solver.perm_r, solver.perm_c) or not (solver.U.diagonal() > SMALLEST_PIVOT).all():
         return None
     return Factors(weight, solver)
+
+
+def _system(asked: Passages, weight: np.ndarray) -> sp.csc_matrix:
+    """I - M."""
+    size = asked.states
+    return sp.identity(size, format="csc") - sp.csc_matrix(
+        (weight, (asked.leaves, asked.enters)), shape=(size, size)
+    )
 
 
 def sweep(
@@ -234,6 +246,8 @@ def sweep(
     flow = np.zeros(len(asked.arcs))
     kinds = 0 if features is None else features.shape[1]
     moved, slope = np.zeros((kinds, len(asked.arcs))), np.zeros((len(asked.rows), kinds))
+    # SuperLU solves with the transpose one column at a time; factors of the transpose cost less than that.
+    backward = None if counts is None else splu(_system(asked, factors.weight).T.tocsc(), **ELIMINATION)
     tilted = (
         [] if features is None else [_matrix(asked, factors.weight * features[:, k]) for k in range(kinds)]
     )
@@ -247,11 +261,11 @@ def sweep(
         entry[here] = ahead[row, column]
         if not ((entry[here] > SMALLEST) & (entry[here] < 1 / SMALLEST)).all():
             return None
-        if counts is None:
+        if backward is None:
             continue
         asks = np.zeros_like(arrived)
         np.add.at(asks, (row, column), signed[here] / entry[here])
-        behind = np.ascontiguousarray(factors.solver.solve(asks, trans="T"))
+        behind = np.ascontiguousarray(backward.solve(asks))
         ahead = np.ascontiguousarray(ahead)
         _gather(asked, behind, ahead, flow)
         for k in range(kinds):
@@ -284,4 +298,6 @@ def _gather(asked: Passages, behind: np.ndarray, ahead: np.ndarray, into: np.nda
     """Add sum_g behind[leaves, g] ahead[enters, g] of each arc to `into`."""
     for s in range(0, len(into), GATHER):
         piece = slice(s, s + GATHER)
-        into[piece] += np.einsum("ij,ij->i", behind[asked.leaves[piece]], ahead[asked.enters[piece]])
+        # `take` copies whole rows, in half the time of an index in brackets.
+        left, right = behind.take(asked.leaves[piece], 0), ahead.take(asked.enters[piece], 0)
+        into[piece] += np.einsum("ij,ij->i", left, right)
