@@ -52,6 +52,8 @@ class Estimate:
         counts were given in place of trajectories (trajectories is then None).
     warnings: sentences to read before the numbers.
     identity: what it was made from; None where that is not known, and then it cannot be tested against others.
+    fisher: [K, K] Fisher information of the weights in the demonstrations, without a penalty: what they can tell
+        (`assess.identify`). None where it is not known.
     """
 
     method: str
@@ -70,6 +72,7 @@ class Estimate:
     settings: dict[str, float | int | str | None]
     warnings: tuple[str, ...]
     identity: Identity | None = None
+    fisher: np.ndarray | None = None
 
     @property
     def named(self) -> dict[str, float]:

@@ -262,6 +262,7 @@ def record(
         settings=settings,
         warnings=tuple(warnings),
         identity=identity(task, demos),
+        fisher=np.asarray(found.last.fisher),
     )
 
 
