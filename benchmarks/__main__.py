@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("backup", "forward", "mce_gradient", "stationary")
+ORDER = ("backup", "forward", "mce_fit", "mce_gradient", "replacement", "stationary")
 
 
 def main() -> int:
