@@ -239,7 +239,7 @@ def svg(figure: Figure, salt: str) -> bytes:
     """The figure as SVG, without the date and with ids that do not change from run to run."""
     target = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
-        FigureCanvasSVG(figure).printsvg(
+        FigureCanvasSVG(figure).print_svg(
             target, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
         )
     return target.getvalue()
