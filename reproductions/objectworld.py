@@ -64,8 +64,7 @@ def run(kind: str, seed: int) -> dict[str, float]:
     world, other = (WORLDS[kind](32, key=k) for k in keys[:2])
     expert = me.solve(world.mdp, temperature=TEMPERATURE, discount=DISCOUNT)
     demos = sample_trajectories(world.mdp, expert.log_policy, key=keys[2], count=TRAIN + HELD, horizon=STEPS)
-    clock = {"temperature": TEMPERATURE, "discount": DISCOUNT}
-    linear = mce.fit(world.mdp, world.features, demos, **clock)
+    linear = mce.fit(world.mdp, world.features, demos, temperature=TEMPERATURE, discount=DISCOUNT)
     deep = deep_maxent.fit(
         world.mdp,
         world.features,
@@ -73,10 +72,11 @@ def run(kind: str, seed: int) -> dict[str, float]:
         validation=demos.take(np.arange(TRAIN, TRAIN + HELD)),
         key=keys[3],
         training=TRAINING,
-        **clock,
+        temperature=TEMPERATURE,
+        discount=DISCOUNT,
     )
 
-    def table(states: np.ndarray) -> np.ndarray:
+    def table(states) -> np.ndarray:
         return np.repeat(np.asarray(states)[:, None], world.mdp.actions, 1)
 
     elsewhere = in_double_precision(ask)(deep.network, other.features, False)
