@@ -4,7 +4,8 @@
 
 FOLDER holds the files described in README.md. Written to OUT:
     network.csv  from, to, and features of each arc: those of the link entered, and the turn
-    links.csv    link, x, y: the middle of each link, in degrees of longitude and latitude
+    links.csv    link, x, y (its middle), from_x, from_y, to_x, to_y (its ends): kilometres east and north of the
+                 middle of the network, for maps
     train.csv    links (separated by spaces): the training sample of the first fold, of the size asked for
     test.csv     trip, links: the test trips of the first fold
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
+import math
 from pathlib import Path
 
 TURNS = {"left": {5, 6, 7}, "right": {1, 2, 3}, "uturn": {4}}
@@ -30,6 +32,25 @@ def write(path: Path, header: list[str], rows) -> None:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
+def places(links: dict[str, dict[str, str]]):
+    """Middle, beginning and end of each link in kilometres; the earth is flat for as far as a town goes."""
+    lon, lat = (
+        [float(row[f"{end}_{axis}"]) for row in links.values() for end in ("from", "to")]
+        for axis in ("lon", "lat")
+    )
+    middle = sum(lon) / len(lon), sum(lat) / len(lat)
+    degree = math.radians(1) * 6371.0  # one of latitude
+    for name, row in links.items():
+        x, y = (
+            [(float(row[f"{end}_{axis}"]) - zero) * size for end in ("from", "to")]
+            for axis, zero, size in (
+                ("lon", middle[0], degree * math.cos(math.radians(middle[1]))),
+                ("lat", middle[1], degree),
+            )
+        )
+        yield [name, *(f"{value:.4f}" for value in (sum(x) / 2, sum(y) / 2, x[0], y[0], x[1], y[1]))]
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("folder", type=Path, help="where the downloaded files are")
@@ -40,11 +61,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
 
     links = {row["link"]: row for row in read(folder / "links.csv")}
-    places = [
-        [name] + [(float(row[f"from_{axis}"]) + float(row[f"to_{axis}"])) / 2 for axis in ("lon", "lat")]
-        for name, row in links.items()
-    ]
-    write(out / "links.csv", ["link", "x", "y"], places)
+    header = ["link", "x", "y", "from_x", "from_y", "to_x", "to_y"]
+    write(out / "links.csv", header, places(links))
     arcs = []
     for row in read(folder / "transitions.csv"):
         entered, turn = links[row["to_link"]], int(row["action"])
