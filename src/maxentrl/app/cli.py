@@ -7,20 +7,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
-DONE, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
-PROBLEM = "gridworld, chain or lottery; a Gymnasium id with a transition table; or a path to .npz or .csv"
-OUT = "folder of the run: a new name, an empty folder, or an earlier run, which is then replaced"
+from maxentrl.app.cli_irl import irl
+from maxentrl.app.options import OUT, PROBLEM, Prior
+from maxentrl.app.progress import (
+    BAD_INPUT,
+    DONE,
+    INTERRUPTED,
+    NOT_CONVERGED,
+    numbers,
+    progress,
+    status,
+)
+
+__all__ = ["BAD_INPUT", "DONE", "INTERRUPTED", "NOT_CONVERGED", "main"]
 
 app = SubcommandApp()
-irl = SubcommandApp()
 app.command(irl, name="irl", help="Recover a reward from demonstrations.")
 
 
@@ -34,7 +45,7 @@ def quickstart(*, out: Annotated[Path, arg(help=OUT)] = Path("runs/quickstart"))
 
         shown = quickstart(out=out, say=say)
     print(shown.summary)
-    return _status(shown.converged)
+    return status(shown.converged)
 
 
 @app.command
@@ -54,7 +65,7 @@ def plan(
         arg(help="given: control. posterior: exact inference, which imagines luck"),
     ] = "given",
     prior: Annotated[
-        Literal["uniform", "counting"] | None,
+        Prior | None,
         arg(help="over actions: normalised, or each counted as 1; None keeps it"),
     ] = None,
     state_temperature: Annotated[float | None, arg(help="of the next states; overrides --dynamics")] = None,
@@ -83,39 +94,7 @@ def plan(
         f"{float(done.solution.error_bound):.2g}"
     )
     print(f"report      {out / 'report.html'}")
-    return _status(done.converged)
-
-
-@irl.command
-def mce(
-    *,
-    problem: Annotated[str, arg(metavar="PROBLEM", help=PROBLEM)],
-    demos: Annotated[Path, arg(help="demonstrations, .csv or .npz")],
-    features: Annotated[Path, arg(help="features of states or of state-action pairs, .csv or .npz")],
-    out: Annotated[Path, arg(help=OUT)],
-    temperature: Annotated[float, arg(help="of the demonstrator, in units of reward")] = 1.0,
-    discount: Annotated[float | None, arg(help="of the demonstrator, in [0, 1]")] = None,
-    horizon: Annotated[
-        int | None, arg(help="of the demonstrator, in steps; None if it plans without an end")
-    ] = None,
-) -> int:
-    """Maximum causal entropy: weights of features, with standard errors."""
-    with progress() as say:
-        from maxentrl.app import recipes
-
-        done = recipes.irl_mce(
-            problem,
-            demos,
-            features,
-            out=out,
-            temperature=temperature,
-            discount=discount,
-            horizon=horizon,
-            say=say,
-        )
-    print(done.estimate.summary())
-    print(f"report      {out / 'report.html'}")
-    return _status(done.converged)
+    return status(done.converged)
 
 
 @app.command
@@ -130,9 +109,10 @@ def report(folder: Positional[Annotated[Path, arg(metavar="DIR", help="folder of
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
-        return app.cli(
-            prog="maxentrl", args=arguments, description="Planning and inverse reinforcement learning."
-        )
+        with _terminated_like_ctrl_c():
+            return app.cli(
+                prog="maxentrl", args=arguments, description="Planning and inverse reinforcement learning."
+            )
     except KeyboardInterrupt:
         print("maxentrl: interrupted; nothing was written.", file=sys.stderr)
         return INTERRUPTED
@@ -147,38 +127,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextlib.contextmanager
-def progress() -> Iterator[Callable[[str], object]]:
-    """Something to tell what is being done: a spinner on a terminal, plain lines elsewhere; on stderr."""
-    if not sys.stderr.isatty():
-        yield lambda line: print(line, file=sys.stderr, flush=True)
+def _terminated_like_ctrl_c() -> Iterator[None]:
+    """A batch system that ends a run by SIGTERM gets what Ctrl-C gets: nothing half-written, progress kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status("starting") as status:
-        yield status.update
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _temperatures(text: str | None) -> list[float]:
     """The numbers of --sweep."""
-    from maxentrl.core.check import InputError, check_temperature
+    found = numbers(text, "sweep", "0.01,0.1,1")
+    if found:
+        from maxentrl.core.check import check_temperature
 
-    try:
-        numbers = [float(part) for part in text.split(",")] if text else []
-    except ValueError:
-        raise InputError(
-            f'sweep must be numbers with commas between them, such as "0.01,0.1,1"; got {text!r}.'
-        ) from None
-    for number in numbers:
-        check_temperature(number, "sweep")
-    return numbers
-
-
-def _status(converged: bool) -> int:
-    if converged:
-        return DONE
-    print(
-        "maxentrl: not converged to the tolerance; the results are kept, and the report says how far they "
-        "go.",
-        file=sys.stderr,
-    )
-    return NOT_CONVERGED
+        for number in found:
+            check_temperature(number, "sweep")
+    return found

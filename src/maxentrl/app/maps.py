@@ -118,13 +118,8 @@ def arrows(axes: Axes, mdp: TabularMDP, policy: np.ndarray) -> None:
         return
     cell = 230 / max(wide, high)
     place = np.asarray(mdp.coordinates)
-    state, action, state_next, p = _edges(mdp)
-    drift = np.zeros((mdp.states, mdp.actions, 2))
-    np.add.at(drift, (state, action), p[:, None] * (place[state_next] - place[state]))
     live = np.flatnonzero(~np.asarray(mdp.terminal))
-    for a in range(mdp.actions):
-        moved = drift[live, a][np.abs(drift[live, a]).max(1) > 1e-6]
-        direction = np.median(moved, axis=0) if len(moved) else np.zeros(2)
+    for a, direction in enumerate(_usual_steps(mdp)):
         length = math.hypot(*direction.tolist())
         shown = live[policy[live, a] > 0.04]
         if length < 1e-6:
@@ -141,3 +136,47 @@ def arrows(axes: Axes, mdp: TabularMDP, policy: np.ndarray) -> None:
         angle = math.degrees(math.atan2(-direction[1], direction[0])) - 90
         head: Any = (3, 0, angle)
         axes.scatter(*tip.T, marker=head, s=(0.38 * cell * reach) ** 2, color=INK, linewidth=0, zorder=2)
+
+
+def _usual_steps(mdp: TabularMDP) -> np.ndarray:
+    """[A, 2]; the median, over the live states that an action moves, of where it leads on average."""
+    place = np.asarray(mdp.coordinates)
+    state, action, state_next, p = _edges(mdp)
+    drift = np.zeros((mdp.states, mdp.actions, 2))
+    np.add.at(drift, (state, action), p[:, None] * (place[state_next] - place[state]))
+    live = np.flatnonzero(~np.asarray(mdp.terminal))
+    steps = np.zeros((mdp.actions, 2))
+    for a in range(mdp.actions):
+        moved = drift[live, a][np.abs(drift[live, a]).max(1) > 1e-6]
+        steps[a] = np.median(moved, axis=0) if len(moved) else 0.0
+    return steps
+
+
+def moves_at(mdp: TabularMDP, state: int) -> np.ndarray | None:
+    """Where the actions of a terminal state would lead [A, S]: as its own rows say, if they leave it; else, on a
+    map, to the place as far off as each action usually leads, or nowhere if there is none. None where neither is
+    known.
+    """
+    own = _rows_of(mdp, state)
+    if np.allclose(own.sum(1)[own.any(1)], 1) and own.any() and own[:, state].sum() < own.sum():
+        return own
+    if not has_map(mdp):
+        return None
+    place = np.asarray(mdp.coordinates)
+    number = {tuple(where): s for s, where in enumerate(place.tolist())}
+    rows = np.zeros((mdp.actions, mdp.states))
+    for a, step in enumerate(_usual_steps(mdp)):
+        rows[a, number.get(tuple((place[state] + np.round(step)).tolist()), state)] = 1.0
+    return rows if rows[:, state].sum() < mdp.actions else None
+
+
+def _rows_of(mdp: TabularMDP, state: int) -> np.ndarray:
+    """P(. | state, a) [A, S], also of a terminal state."""
+    if isinstance(mdp.transition, Sparse):
+        rows = np.zeros((mdp.actions, mdp.states))
+        successor, p = (
+            np.asarray(x)[:, :, state] for x in (mdp.transition.successor, mdp.transition.probability)
+        )
+        np.add.at(rows, (np.arange(mdp.actions)[:, None], successor), p)
+        return rows
+    return np.array(mdp.transition.probability)[state]

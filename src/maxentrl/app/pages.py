@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maxentrl.app import pages_irl, pages_plan, tour
+from maxentrl.app import pages_deep, pages_irl, pages_margins, pages_plan, pages_routes, tour
 from maxentrl.app.record import read_manifest
 from maxentrl.app.report import code, document, heading, paragraph, text
 from maxentrl.core.check import InputError
@@ -20,13 +20,22 @@ def page(folder: Path) -> str:
         InputError: if the folder holds no run, or one of a kind that this version does not know.
     """
     manifest = read_manifest(folder)
-    makers = {"plan": pages_plan.blocks, "irl mce": pages_irl.blocks, "quickstart": tour.blocks}
+    makers = {
+        "plan": pages_plan.blocks,
+        "irl mce": pages_irl.blocks,
+        "irl maxent": pages_irl.blocks,
+        "irl apprenticeship": pages_margins.apprenticeship,
+        "irl max-margin": pages_margins.max_margin,
+        "irl deep-maxent": pages_deep.blocks,
+        "quickstart": tour.blocks,
+    }
     if manifest.get("kind") not in makers:
         raise InputError(
             f"{folder} is a run of kind {manifest.get('kind')!r}; known are {', '.join(makers)}."
         )
     try:
-        blocks = makers[manifest["kind"]](manifest, folder)
+        on_roads = "arcs" in manifest["problem"]
+        blocks = (pages_routes.blocks if on_roads else makers[manifest["kind"]])(manifest, folder)
         return document(f"{manifest['problem']['title']} · maxentrl", [*blocks, *repeat(manifest)])
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"the manifest of {folder} is damaged ({type(error).__name__}: {error}).") from error

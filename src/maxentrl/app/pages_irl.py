@@ -1,4 +1,4 @@
-"""The words of a page on a recovered reward."""
+"""The words of a page on a recovered reward that is linear in features."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maxentrl.app.pages_plan import future, picture, question
+from maxentrl.app import pages_sections as sections
+from maxentrl.app.pages_plan import future, picture
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
 
+KINDS = {
+    "hessian": "curvature of the likelihood",
+    "outer": "outer products of scores",
+    "sandwich": "sandwich",
+}
 ERRORS = {
     "hessian": "Standard errors come from the curvature of this likelihood at its maximum: right if the "
     "demonstrator does plan in this way, at this temperature.",
@@ -20,22 +26,31 @@ ERRORS = {
 def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
     """A reward recovered from demonstrations."""
     asked, answer, problem = manifest["settings"], manifest["answer"], manifest["problem"]
-    count = len(answer["weights"])
+    causal = manifest["kind"] == "irl mce"
+    name = "maximum causal entropy" if causal else "maximum entropy over whole trajectories"
     seen = f"{answer['trajectories']} with {number(answer['decisions'])} decisions"
+    words = estimate_words if causal else whole_words
     return [
         paragraph("maxentrl · inverse reinforcement learning", "kicker"),
         f"<h1>The reward behind {answer['trajectories']} demonstrations in {text(problem['title'])}</h1>",
         paragraph(
-            f"{count} {'weight' if count == 1 else 'weights'} recovered by maximum causal entropy, for a "
+            f"{sections.count(len(answer['weights']), 'weight')} recovered by {name}, for a "
             f"demonstrator at temperature {number(asked['temperature'])} {future(asked)}.",
             "answer",
         ),
         warnings(manifest["warnings"]),
         heading("The question"),
-        table(("", ""), [*question(asked, problem), ("demonstrations", seen)]),
-        *estimate_words(answer["default_standard_errors"]),
+        table(("", ""), [*sections.question(asked, problem), ("demonstrations", seen)]),
+        *words(answer["default_standard_errors"]),
+        *sections.demonstrations(answer),
         heading("The answer"),
         *estimate_blocks(answer, folder),
+        *all_errors(answer),
+        *sections.reward_map(folder),
+        *sections.identification(answer),
+        *sections.scores(answer, folder),
+        *sections.flows(answer, folder, how="The policy that the reward implies"),
+        *sections.change(answer, asked, folder),
     ]
 
 
@@ -59,6 +74,27 @@ def estimate_words(kind: str) -> list[str]:
     ]
 
 
+def whole_words(kind: str) -> list[str]:
+    """What maximum entropy over trajectories does, in words and formulas."""
+    return [
+        paragraph(
+            "Demonstrations are taken to be whole trajectories drawn from the posterior of the optimality model, whose "
+            "reward is linear in known features, $r(s,a) = Σ_k w_k f_k(s,a)$: lucky trajectories are drawn more often, "
+            "as if the dynamics could be chosen too. Where every action has one outcome, this is the same as planning. "
+            "The weights are those under which the recorded trajectories are most probable, given their starts:"
+        ),
+        formula(
+            "maximise over w:  log p(τ | O, s_1) = Σ_t ( r_w(s_t,a_t) / α + log ρ(a_t|s_t) + log P(s_{t+1}|s_t,a_t) ) "
+            "− V_w(s_1) / α",
+            "slope:  ( features demonstrated − features under forward and backward messages ) / α",
+        ),
+        paragraph(
+            f"{ERRORS[kind]} The log-likelihood holds the recorded transitions too. In a world of chance people and "
+            "machines must take their luck as it comes, and <code>maxentrl irl mce</code> is the right model of them."
+        ),
+    ]
+
+
 def estimate_blocks(answer: Mapping[str, Any], folder: Path) -> list[str]:
     """Table and picture of recovered weights."""
     rows, known = answer["weights"], "true" in answer["weights"][0]
@@ -77,10 +113,36 @@ def estimate_blocks(answer: Mapping[str, Any], folder: Path) -> list[str]:
         paragraph(
             f"Log-likelihood of the {number(answer['decisions'])} decisions: "
             f"{number(answer['log_likelihood'])} nats; choosing uniformly would give "
-            f"{number(answer['log_likelihood_uniform'])}. {text(_sentence(answer['verdict']))}"
+            f"{number(answer['log_likelihood_uniform'])}. {text(sections.sentence(answer['verdict']))}"
         ),
         figure(picture(folder, "weights"), "Recovered weights with their intervals.", caption, narrow=True),
     ]
+
+
+def all_errors(answer: Mapping[str, Any]) -> list[str]:
+    """Standard errors of every kind, and what else an estimate is judged by."""
+    errors, used = answer["standard_errors"], answer["default_standard_errors"]
+    kinds = list(errors)
+    rows = [
+        [row["feature"], *(_error(errors[kind][k]) for kind in kinds)]
+        for k, row in enumerate(answer["weights"])
+    ]
+    clusters = "Clusters are the groups of the demonstrations, or else each trajectory."
+    return [
+        table(
+            ("standard error", *(f"{KINDS[kind]}{' (used)' if kind == used else ''}" for kind in kinds)), rows
+        ),
+        paragraph(
+            f"AIC {number(answer['aic'], 8)}, BIC {number(answer['bic'], 8)}, length of the slope at the end "
+            f"{number(answer['gradient_norm'], 2)}. The first two kinds of standard error are right if the model is; if "
+            f"the sandwich differs much from them, it is not. {clusters}",
+            "small",
+        ),
+    ]
+
+
+def _error(value: float | None) -> Any:
+    return "any number" if value is None else _short(value)
 
 
 def _interval(row: Mapping[str, Any]) -> str:
@@ -93,7 +155,3 @@ def _interval(row: Mapping[str, Any]) -> str:
 def _short(value: Any) -> Any:
     """Four figures of a number that may be spelled as a word, such as "nan"."""
     return value if isinstance(value, str) and " " in value else float(f"{float(value):.4g}")
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:].rstrip(".") + "."

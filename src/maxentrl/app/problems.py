@@ -17,6 +17,9 @@ from maxentrl.models.tabular import TabularMDP
 
 OWN = ("gridworld", "chain", "lottery")
 
+SHOWN = 8
+"""Known names listed in a message; the rest are counted."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -177,8 +180,10 @@ def _number(cell: str, what: str, names: dict[str, int], count: int, path: Path,
         return names[cell]
     if cell.isdecimal() and int(cell) < count:
         return int(cell)
+    shown = list(names)[:SHOWN]
+    more = f" and {count - len(shown)} more" if count > len(shown) else ""
     raise InputError(
-        f"{path}, line {line}: the problem has no {what} {cell!r}; it has {count}, from 0 to {count - 1}."
+        f"{path}, line {line}: the problem has no {what} {cell!r}; known are {', '.join(shown)}{more}."
     )
 
 

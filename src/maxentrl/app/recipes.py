@@ -13,16 +13,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from maxentrl.app import pages, plots
-from maxentrl.app.problems import Source, open_problem, read_features
-from maxentrl.app.record import Run, file_hash, recording
+from maxentrl.app.problems import Source, open_problem
+from maxentrl.app.record import Run, recording
 from maxentrl.core.check import InputError
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Dynamics
-from maxentrl.data import read_trajectories
 from maxentrl.infer.policy import evidence_bound, occupancy
 from maxentrl.infer.posterior import posterior
 from maxentrl.infer.solution import Solution, solve
-from maxentrl.irl import Estimate, mce
+from maxentrl.irl import Estimate
 from maxentrl.models.tabular import TabularMDP
 
 Say = Callable[[str], object]
@@ -35,14 +34,6 @@ class Planned(NamedTuple):
     folder: Path
     answer: dict[str, Any]
     solution: Solution
-    converged: bool
-
-
-class Recovered(NamedTuple):
-    """folder: the run; estimate: the weights and how sure they are; converged: to the optimum or not."""
-
-    folder: Path
-    estimate: Estimate
     converged: bool
 
 
@@ -106,57 +97,6 @@ def plan(
             run.rows = [{"temperature": temperature, **answer}]
         say("pictures and report")
     return Planned(Path(out), answer, solution, bool(solution.converged))
-
-
-def irl_mce(
-    problem: str | Path | TabularMDP,
-    demos: str | Path,
-    features: str | Path,
-    *,
-    out: str | Path,
-    temperature: float = 1.0,
-    discount: float | None = None,
-    horizon: int | None = None,
-    say: Say = lambda line: None,
-) -> Recovered:
-    """Recover a reward, linear in features, by maximum causal entropy, and write a run folder.
-
-    Args:
-        problem: as for `plan`; its own reward is not used.
-        demos: table of demonstrations, CSV or npz (see `maxentrl.read_trajectories`).
-        features: table of features, CSV or npz (see `read_features`).
-        temperature, discount, horizon: of the demonstrator, as for `maxentrl.irl.mce.fit`.
-
-    Raises:
-        InputError: for bad input, before anything is written.
-    """
-    settings = {
-        "problem": str(problem) if not isinstance(problem, TabularMDP) else "arrays",
-        "demos": str(demos),
-        "features": str(features),
-        "temperature": temperature,
-        "discount": discount,
-        "horizon": horizon,
-    }
-    with recording(out, "irl mce", settings, pages.page) as run, kept_warnings(run):
-        source = open_problem(problem)
-        record_problem(run, source)
-        table = read_trajectories(demos, source.mdp)
-        names, values = read_features(features, source.mdp)
-        run.manifest["inputs"] |= {"demonstrations": file_hash(demos), "features": file_hash(features)}
-        say(f"fitting {len(names)} weights to {table.count} demonstrations")
-        estimate = mce.fit(
-            source.mdp,
-            values,
-            table,
-            temperature=temperature,
-            discount=discount,
-            horizon=horizon,
-            feature_names=names,
-        )
-        run.manifest["answer"] = record_estimate(run, estimate)
-        say("pictures and report")
-    return Recovered(Path(out), estimate, bool(estimate.converged))
 
 
 def record_problem(run: Run, source: Source) -> None:

@@ -3,6 +3,7 @@
     manifest.json    question, settings, versions, seeds, SHA-256 of the input, certificate, answer, warnings
     metrics.jsonl    one row per line; metrics.csv holds the same rows
     *.csv            tables of some kinds of run, named for what they hold
+    estimate.json    what a reward came out as; network/ holds it where it is one
     arrays.safetensors
     pictures/*.svg
     report.html
@@ -58,6 +59,8 @@ class Run:
     tables: rows of further CSV files, by name.
     arrays: named NumPy arrays.
     pictures: SVG documents by name.
+    documents: what becomes further JSON files, by name; any JSON value.
+    folders: functions that write a folder of their own, by name.
     """
 
     def __init__(self, kind: str, settings: Mapping[str, Any]):
@@ -78,6 +81,8 @@ class Run:
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.arrays: dict[str, np.ndarray] = {}
         self.pictures: dict[str, bytes] = {}
+        self.documents: dict[str, Any] = {}
+        self.folders: dict[str, Callable[[Path], object]] = {}
 
     def warn(self, sentence: str) -> None:
         """Keep a sentence that the reader of the report must see; the same one is kept once."""
@@ -125,16 +130,18 @@ def command_line(kind: str, settings: Mapping[str, Any]) -> str:
             continue
         if isinstance(value, tuple):
             # An option that is given once for each of its values.
-            words += [word for item in value for word in (f"--{name.replace('_', '-')}", str(item))]
+            words += [word for item in value for word in _option(name, item)]
             continue
         if isinstance(value, list):
             value = ",".join(f"{item:g}" for item in value)
-        words += (
-            [str(value)]
-            if kind == "plan" and name == "problem"
-            else [f"--{name.replace('_', '-')}", str(value)]
-        )
+        words += [str(value)] if kind == "plan" and name == "problem" else _option(name, value)
     return shlex.join([*words, "--out", "again"])
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """An option as words; in one word where the value could be taken for another option."""
+    name, value = f"--{name.replace('_', '-')}", str(value)
+    return [f"{name}={value}"] if value.startswith("-") else [name, value]
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -271,6 +278,10 @@ def _write(folder: Path, run: Run) -> None:
     _write_table(folder / "metrics.csv", rows)
     for name, lines in run.tables.items():
         _write_table(folder / f"{name}.csv", [plain(line) for line in lines])
+    for name, value in run.documents.items():
+        _write_json(folder / f"{name}.json", value)
+    for name, write in run.folders.items():
+        write(folder / name)
     contents = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     run.manifest["files"] = {name: file_hash(folder / name) for name in contents}
     _write_json(folder / "manifest.json", run.manifest)
@@ -298,7 +309,7 @@ def _commit(partial: Path, out: Path) -> None:
         if path.is_file():
             with open(path, "rb") as written:
                 os.fsync(written.fileno())
-    for folder in (partial / "pictures", partial):
+    for folder in (*(path for path in partial.rglob("*") if path.is_dir()), partial):
         flush_folder(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = partial.with_suffix(".replaced")

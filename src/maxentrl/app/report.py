@@ -41,6 +41,7 @@ figure img { display: block; width: 100%; height: auto; background: #fff; border
   padding: .7rem; }
 figure.narrow img { max-width: 41rem; }
 figcaption { color: #555; font-size: .93rem; line-height: 1.5; margin-top: .6rem; max-width: 44rem; }
+.note { border-left: 3px solid #ddd6c8; padding-left: 1rem; }
 .warning { border-left: 4px solid #D55E00; background: #fdf1e8; padding: .6rem 1rem; }
 pre { background: #f1eee6; padding: .8rem 1rem; overflow-x: auto; font-size: .88rem; line-height: 1.5; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .88em; }
