@@ -132,8 +132,8 @@ def open_trips(
     Args:
         demos: file of trips.
         test: a share in (0, 1) to put aside at random; or another file of trips; or None.
-        divided: CSV with the columns trip and split, which says train, validation or test of each trip; instead of
-            a share.
+        divided: CSV with the columns trip (or trajectory) and split, which says train, validation or test of each
+            trip; instead of a share.
         by: "group" never tears the trips of a group apart. seed: of the shares.
         validation: share of the trips that are left to put aside for validation, unless `divided` says which.
 
@@ -151,7 +151,11 @@ def open_trips(
                 "give either a test share (or file), or a file that says how trips are split; got both."
             )
         inputs["split"] = file_hash(divided)
-        found = split_by_label(trips, read_labels(divided, trajectory="trip"))
+        header = read_columns(divided, ("split",), "labels of trips")[0]
+        name = "trajectory" if "trajectory" in header and "trip" not in header else "trip"
+        found = cast(
+            "dict[str, Trips]", split_by_label(cast("Any", trips), read_labels(divided, trajectory=name))
+        )
         odd = [label for label in found if label not in Parts._fields]
         if odd or "train" not in found:
             raise InputError(
@@ -160,13 +164,18 @@ def open_trips(
             )
         trips, held, checked = found["train"], found.get("test"), found.get("validation")
     elif share is not None:
-        trips, held = split(trips, test=share, key=jax.random.fold_in(key, 0), by=by)
+        trips, held = _apart(trips, share, jax.random.fold_in(key, 0), by)
     elif test is not None:
         held = read_trips(cast("str | Path", test), network)
         inputs["test trips"] = file_hash(cast("str | Path", test))
     if checked is None and validation is not None:
-        trips, checked = split(trips, test=validation, key=jax.random.fold_in(key, 1), by=by)
+        trips, checked = _apart(trips, validation, jax.random.fold_in(key, 1), by)
     return Parts(trips, checked, held), inputs
+
+
+def _apart(trips: Trips, share: float, key: jax.Array, by: By) -> tuple[Trips, Trips]:
+    """Trips are split as trajectories are: by their names, their groups and `take`."""
+    return cast("tuple[Trips, Trips]", split(cast("Any", trips), test=share, key=key, by=by))
 
 
 def _share(test: Any) -> float | None:

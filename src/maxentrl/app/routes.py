@@ -23,14 +23,14 @@ from maxentrl.app.road_files import (
     read_changes,
 )
 from maxentrl.app.route_results import record_flows, record_roads, record_scores, record_what_if
-from maxentrl.core.check import InfeasibleError
+from maxentrl.core.check import InfeasibleError, InputError
 from maxentrl.data.split import By
 from maxentrl.infer.first_passage import Goal
 from maxentrl.irl import deep_routes, routes
 from maxentrl.irl.ascent import Progress, Training
 from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.estimate import Estimate
-from maxentrl.irl.networks import parameters
+from maxentrl.irl.networks import DEPTH, WIDTH, RewardNetwork, parameters
 from maxentrl.irl.route_evidence import certify, evidence
 
 TOLD = 25
@@ -47,6 +47,11 @@ class RoutesRecovered(NamedTuple):
     estimate: Estimate | DeepEstimate
     converged: bool
     answer: dict[str, Any]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped the search."""
+        return isinstance(self.estimate, DeepEstimate) and any(m.interrupted for m in self.estimate.members)
 
     def summary(self) -> str:
         """Lines to print."""
@@ -151,12 +156,12 @@ def irl_deep(
     split: str | Path | None = None,
     by: By = "trajectory",
     seed: int = 0,
-    validation: float = 0.1,
+    validation: float | None = 0.1,
+    hidden: Sequence[int] = (WIDTH,) * DEPTH,
+    steps: int = 500,
     members: int = 1,
-    max_steps: int = 500,
-    learning_rate: float = 0.01,
-    weight_decay: float = 0.0,
-    patience: int = 100,
+    l2: float = 0.0,
+    start: Sequence[float] | None = None,
     close_arc: Sequence[str] = (),
     move_goal: Sequence[str] = (),
     say: Say = lambda line: None,
@@ -164,9 +169,11 @@ def irl_deep(
     """Train a network to be the reward of arcs, beginning at the linear reward, and write a run folder.
 
     Args:
-        validation: share of the trips of the fit that decide when to stop, unless `split` labels some "validation".
-        members: networks trained from different keys. max_steps, learning_rate, weight_decay, patience: see
-            `maxentrl.irl.ascent.Training`.
+        validation: share of the trips of the fit that decide when to stop, unless `split` labels some "validation";
+            None for none.
+        hidden: units of each hidden layer, all alike. steps: of gradient, at most.
+        members: networks trained from different keys.
+        l2, start: of the linear reward.
         Others as for `irl_mce`.
 
     Raises:
@@ -185,33 +192,38 @@ def irl_deep(
         "by": by,
         "seed": seed,
         "validation": validation,
+        "hidden": list(hidden),
+        "steps": steps,
         "members": members,
-        "max_steps": max_steps,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "patience": patience,
+        "l2": l2,
+        "start": None if start is None else [float(value) for value in start],
         "close_arc": tuple(close_arc),
         "move_goal": tuple(move_goal),
     }
-    training = Training(max_steps, learning_rate, weight_decay, patience)
+    if not hidden or len(set(hidden)) > 1 or min(hidden) < 1:
+        raise InputError(
+            f"hidden layers must be alike, of at least one unit; got {', '.join(map(str, hidden))}."
+        )
+    training = Training(max_steps=steps)
     with recording(out, "irl deep-maxent", settings, pages.page) as run, kept_warnings(run):
         job = _open(
             run, problem, demos, features, links, test, split, by, seed, close_arc, move_goal, validation
         )
         say(_fitting(job))
-        linear = _fit(job, goal, temperature, None, 0.0)
+        linear = _fit(job, goal, temperature, start, l2)
         estimate = deep_routes.fit(
             job.roads.network,
             job.roads.features,
             job.parts.train,
             key=jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), 2),
+            reward=lambda key: RewardNetwork(job.roads.features, key, width=hidden[0], depth=len(hidden)),
             goal=goal,
             temperature=temperature,
             offset=linear.reward,
             validation=job.parts.validation,
             training=training,
             members=members,
-            progress=lambda now: _tell(say, now, max_steps),
+            progress=lambda now: _tell(say, now, steps),
         )
         run.manifest["answer"] = _record_deep(run, estimate, linear)
         say("trips foretold, and flows")
