@@ -200,35 +200,50 @@ def training(histories: Sequence[tuple[np.ndarray, np.ndarray | None, int]], bas
         return svg(figure, "training")
 
 
-def _maps(drawing: Strokes, count: int) -> tuple[Figure, Sequence[Axes]]:
+def _maps(drawing: Strokes, count: int) -> tuple[Figure, list[Axes]]:
     """A figure with maps side by side, or below each other where they are wide."""
-    wide, high = np.ptp(drawing.lines.reshape(-1, 2), axis=0)
-    ratio = float(np.clip(high / wide if wide > 0 else 1.0, 0.2, 2.5))
+    low, high = _extent(drawing.lines)
+    wide, tall = (high - low).tolist()
+    ratio = float(np.clip(tall / wide if wide > 0 else 1.0, 0.2, 2.5))
     stacked = count > 1 and ratio < 0.5
     if count == 1:
         size = (7.5, min(7.2 * ratio, 9) + 0.9)
     else:
         size = (9, 2 * (8.6 * ratio + 0.9)) if stacked else (9, min(4.4 * ratio, 9) + 1.2)
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(*((count, 1) if stacked else (1, count)), squeeze=False).ravel()
+    axes = figure.subplots(*((count, 1) if stacked else (1, count)), squeeze=False).ravel().tolist()
     for each in axes:
-        each.set_aspect("equal")
+        each.set(aspect="equal", xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         each.axis("off")
-        each.margins(0.02)
+    outside = int(((drawing.lines > high) | (drawing.lines < low)).any((1, 2)).sum())
+    if outside:
+        note = f"{outside} of {len(drawing.lines)} lie further off and are cut"
+        axes[0].text(0.0, 0.0, note, transform=axes[0].transAxes, fontsize=8, color="#888888")
     return figure, axes
+
+
+def _extent(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower left and upper right corner of a map that a few lines far off do not shrink."""
+    ends = lines.reshape(-1, 2)
+    low, high = np.quantile(ends, [0.004, 0.996], axis=0)
+    room = 0.08 * float((high - low).max())
+    margin = 0.02 * float(np.ptp(ends, axis=0).max())
+    return np.maximum(low - room, ends.min(0) - margin), np.minimum(high + room, ends.max(0) + margin)
 
 
 def _flows(figure: Figure, axes: Axes, drawing: Strokes, values: np.ndarray, label: str) -> None:
     """Differences of flows as coloured lines, wide where large, on all roads in grey."""
     amount = drawing.summed(values)
-    most = float(np.abs(amount).max(initial=0.0)) or 1.0
+    moved = np.abs(amount[np.abs(amount) > 1e-6])
+    # The full colours are for the largest hundredth, so that one road does not leave all others pale.
+    most = float(np.quantile(moved, 0.99)) if len(moved) else 1.0
     _lines(axes, drawing.lines, None, None, None, 0.5)
     order = np.argsort(np.abs(amount), kind="stable")
     order = order[np.abs(amount[order]) > 0.01 * most]
-    hues = LinearSegmentedColormap.from_list("misfit", [RED, "#f3d9c6", "#cfe0ec", BLUE])
-    width = 0.4 + 4.2 * np.sqrt(np.abs(amount[order]) / most)
+    hues = LinearSegmentedColormap.from_list("misfit", [RED, "#eeb999", "#e3e0da", "#a3c8e2", BLUE])
+    width = 0.4 + 4.0 * np.sqrt(np.minimum(np.abs(amount[order]) / most, 1.0))
     drawn = _lines(axes, drawing.lines[order], amount[order], hues, Normalize(-most, most), width)
-    _bar(figure, axes, drawn, label, "neither")
+    _bar(figure, axes, drawn, label, "both")
 
 
 def _lines(axes: Axes, lines: np.ndarray, values, hues, norm, width) -> LineCollection:
@@ -237,8 +252,7 @@ def _lines(axes: Axes, lines: np.ndarray, values, hues, norm, width) -> LineColl
     drawn = LineCollection(list(lines), linewidths=width, capstyle="round", rasterized=many, **look)
     if values is not None:
         drawn.set_array(values)
-    axes.add_collection(drawn)
-    axes.autoscale_view()
+    axes.add_collection(drawn, autolim=False)
     return drawn
 
 

@@ -34,7 +34,7 @@ def flows_blocks(flows: Mapping[str, Any], folder: Path) -> list[str]:
         figure(
             picture(folder, "map"),
             "Map of rewards and of predicted less observed flows.",
-            "Left: the recovered reward; the darker a road, the less it is liked. Right: where too many trips are "
+            "Left: the recovered reward; the darker a road, the better it is liked. Right: where too many trips are "
             "predicted (blue) and where too few (red), wider where it is more. The two directions of a road lie side by "
             "side, each on the right.",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ def _headline(
     which = "trips that were put aside" if scores["on"] == "test" else "trips it was fitted to"
     odds = "likelier" if best["per_trip"] >= 0 else "less likely"
     return words + (
-        f"It makes each of {number(best['trips'])} {which} e<sup>{number(round(abs(best['per_trip']), 1))}</sup> times "
-        f"{odds} than turning as others did before."
+        f"It makes {number(best['trips'])} {which} {number(math.exp(abs(best['per_trip'])), 2)} times {odds} each, in "
+        "the geometric mean, than turning at every link as others did before."
     )
 
 
@@ -88,13 +89,15 @@ def _linear_words(answer: Mapping[str, Any]) -> list[str]:
             "trips are most probable:"
         ),
         formula(
-            "log p(trip) = ( Σ r(a) − V(origin) ) / α,   V(k) = α log Σ_a exp( ( r(a) + V(next) ) / α ),   V(goal) = 0",
+            "log p(trip) = ( Σ r(a) − V(origin) ) / α",
+            "V(k) = α log Σ_a exp( ( r(a) + V(next) ) / α ),   V(goal) = 0",
             "slope:  ( features of the trips − features expected between their ends ) / α",
         ),
     ]
     begin = answer["beginning"]
     if begin["infeasible"] is not None:
-        at = ", ".join(f"{name} = {number(value)}" for name, value in begin["weights"].items())
+        given = ", ".join(f"{name} = {number(value)}" for name, value in begin["weights"].items())
+        at = given if any(begin["weights"].values()) else "weights 0"
         blocks.append(
             paragraph(
                 f"The search was asked to begin at {text(at)}, where {text(_lower(begin['infeasible']))} It moved to "
@@ -121,7 +124,7 @@ def _linear_answer(answer: Mapping[str, Any], folder: Path) -> list[str]:
             [
                 row["feature"],
                 round(float(row["weight"]), 6),
-                interval.replace("-", "−"),
+                _unbroken(interval),
                 *(short(errors[name][k]) for name in ("hessian", "outer", "sandwich")),
                 short(row["t_value"]),
             ]
@@ -229,7 +232,12 @@ def _scores(scores: Mapping[str, Any], folder: Path) -> list[str]:
 
 def _range(row: Mapping[str, Any]) -> str:
     low, high = plain(row["low"]), plain(row["high"])
-    return f"{low:.4f} to {high:.4f}".replace("-", "−") if low > float("-inf") else "not known"
+    return _unbroken(f"{low:.4f} to {high:.4f}") if low > float("-inf") else "not known"
+
+
+def _unbroken(words: str) -> str:
+    """Numbers with true minus signs, kept on one line."""
+    return words.replace("-", "−").replace(" ", "\u00a0")
 
 
 def _sentence(words: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from maxentrl.app.record import file_hash
 from maxentrl.core.check import InputError
 from maxentrl.core.tables import as_numbers, read_columns
-from maxentrl.data.split import By, read_labels, split, split_by_label
+from maxentrl.data.split import By, aside, read_labels
 from maxentrl.data.trips import Trips, read_trips
 from maxentrl.models.network import SHOWN, Network, read_arc_features, read_network
 
@@ -23,8 +23,8 @@ ENDS = ("from_x", "from_y", "to_x", "to_y")
 class Roads(NamedTuple):
     """A network with features of its arcs.
 
-    features: [E, K], names: K. title: of the network's file. ends: [L, 2, 2] where each link begins and ends, for
-    pictures; None where unknown. inputs: SHA-256 of each file.
+    features: [E, K], names: K. title: of the network's file, with its folder. ends: [L, 2, 2] where each link begins
+    and ends, for pictures; None where unknown. inputs: SHA-256 of each file.
     """
 
     network: Network
@@ -85,7 +85,7 @@ def open_roads(problem: str | Path, features: str | Path | None, links: str | Pa
     if links is not None:
         inputs["links"] = file_hash(links)
         ends = _ends(links)
-    return Roads(network, table, names, Path(problem).name, ends, inputs)
+    return Roads(network, table, names, "/".join(Path(problem).parts[-2:]), ends, inputs)
 
 
 def _features_named(
@@ -153,9 +153,7 @@ def open_trips(
         inputs["split"] = file_hash(divided)
         header = read_columns(divided, ("split",), "labels of trips")[0]
         name = "trajectory" if "trajectory" in header and "trip" not in header else "trip"
-        found = cast(
-            "dict[str, Trips]", split_by_label(cast("Any", trips), read_labels(divided, trajectory=name))
-        )
+        found = _labelled(trips, read_labels(divided, trajectory=name), Path(divided).name)
         odd = [label for label in found if label not in Parts._fields]
         if odd or "train" not in found:
             raise InputError(
@@ -174,8 +172,19 @@ def open_trips(
 
 
 def _apart(trips: Trips, share: float, key: jax.Array, by: By) -> tuple[Trips, Trips]:
-    """Trips are split as trajectories are: by their names, their groups and `take`."""
-    return cast("tuple[Trips, Trips]", split(cast("Any", trips), test=share, key=key, by=by))
+    chosen = aside(trips.count, trips.groups, test=share, key=key, by=by)
+    return trips.take(~chosen), trips.take(chosen)
+
+
+def _labelled(trips: Trips, labels: dict[str, str], name: str) -> dict[str, Trips]:
+    """The trips under each label."""
+    missing = [trip for trip in trips.ids if trip not in labels]
+    if missing:
+        raise InputError(
+            f"{name} does not say of trip {missing[0]!r} where it belongs ({len(missing)} such trips in all)."
+        )
+    found = np.array([labels[trip] for trip in trips.ids])
+    return {label: trips.take(found == label) for label in dict.fromkeys(found.tolist())}
 
 
 def _share(test: Any) -> float | None:

@@ -30,7 +30,7 @@ from maxentrl.irl import deep_routes, routes
 from maxentrl.irl.ascent import Progress, Training
 from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.estimate import Estimate
-from maxentrl.irl.networks import DEPTH, WIDTH, RewardNetwork, parameters
+from maxentrl.irl.networks import DEPTH, WIDTH, RewardNetwork
 from maxentrl.irl.route_evidence import certify, evidence
 
 TOLD = 25
@@ -136,6 +136,7 @@ def irl_mce(
             **record_estimate(run, estimate),
             "beginning": _beginning(job, goal, temperature, start),
         }
+        run.documents["estimate"] = estimate.to_dict()
         say("trips foretold, and flows")
         found = {"linear reward": estimate.reward}
         _record(run, job, found, goal, temperature, len(estimate.names))
@@ -306,9 +307,10 @@ def _record(
 def _record_deep(run: Run, estimate: DeepEstimate, linear: Estimate) -> dict[str, Any]:
     """Networks, rewards and histories as arrays and picture; returns the numbers."""
     run.manifest["seeds"] |= {"networks": run.manifest["settings"]["seed"]}
+    run.folders["network"] = estimate.save
+    run.documents["estimate"] = estimate.to_dict()
     run.arrays |= {"rewards": estimate.rewards, "linear_reward": linear.reward}
     for number, member in enumerate(estimate.members):
-        run.arrays |= {f"members.{number}.{k}": v for k, v in parameters(member.network).items()}
         for step, value in enumerate(member.train.tolist()):
             checked = {} if member.validation is None else {"validation": float(member.validation[step])}
             run.rows.append({"member": number, "step": step, "train": value, **checked})

@@ -34,14 +34,21 @@ def split(demos: Trajectories, *, test: float, key: jax.Array, by: By = "traject
         key: of `jax.random`.
         by: "group" keeps all trajectories of a group together, so that the test is on strangers.
     """
+    chosen = aside(demos.count, demos.groups, test=test, key=key, by=by)
+    return Split(demos.take(~chosen), demos.take(chosen))
+
+
+def aside(
+    count: int, groups: Sequence[str] | None = None, *, test: float, key: jax.Array, by: By = "trajectory"
+) -> np.ndarray:
+    """bool [N]: which of N demonstrations are put aside; arguments as for `split`."""
     if not 0 < test < 1:
         raise InputError(f"the share of test demonstrations must lie in (0, 1); got {test}.")
-    which, units = _units(demos.count, demos.groups, by)
+    which, units = _units(count, groups, by)
     if units < 2:
         raise InputError(f"a split needs at least two of each {by}; there is {units}.")
-    aside = min(max(round(test * units), 1), units - 1)
-    chosen = np.isin(which, np.asarray(jax.random.permutation(key, units))[:aside])
-    return Split(demos.take(~chosen), demos.take(chosen))
+    taken = min(max(round(test * units), 1), units - 1)
+    return np.isin(which, np.asarray(jax.random.permutation(key, units))[:taken])
 
 
 def split_by_ids(demos: Trajectories, test: Collection[str]) -> Split:
