@@ -14,7 +14,7 @@ import time
 from benchmarks import measure
 
 SIZES = (10_000, 100_000, 1_000_000)
-TEMPERATURE, DISCOUNT, STEPS = 0.1, 0.99, 4
+TEMPERATURE, DISCOUNT, STEPS = 0.1, 0.99, 16
 LIBRARY = ("backward", "forward", "occupancy")
 
 

@@ -122,6 +122,7 @@ ON_THE_HOST = {
     "InfeasibleError",
     "InputError",
     "Trajectories",
+    "assess",
     "envs",
     "irl",
     "load_problem",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import mmap
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -14,8 +15,8 @@ from jax.core import Tracer
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ALIGNMENT = 64
-"""Bytes."""
+ALIGNMENT, LARGE = 64, 1 << 20
+"""Bytes: where arrays begin, and from which size on they get memory pages of their own."""
 
 
 def to_host(tree: R) -> R:
@@ -37,11 +38,19 @@ def to_host(tree: R) -> R:
 
 
 def aligned(values, dtype=None) -> np.ndarray:
-    """A copy of an array that JAX can take as it lies: contiguous, beginning at a multiple of 64 bytes."""
+    """A copy of an array that JAX can take as it lies: contiguous, beginning at a multiple of 64 bytes.
+
+    A large one gets memory pages of its own. Between what is allocated for a moment it would keep the heap
+    from shrinking.
+    """
     values = np.asarray(values)
     dtype = np.dtype(values.dtype if dtype is None else dtype)
     size = values.size * dtype.itemsize
-    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    buffer = (
+        np.frombuffer(mmap.mmap(-1, size), np.uint8)
+        if size >= LARGE
+        else np.empty(size + ALIGNMENT, np.uint8)
+    )
     start = -buffer.ctypes.data % ALIGNMENT
     copy = buffer[start : start + size].view(dtype).reshape(values.shape)
     copy[...] = values

@@ -39,22 +39,47 @@ def backup(mdp: TabularMDP, v, temperatures: Temperatures, discount: Scalar = 1.
     return q, jnp.where(mdp.terminal, 0.0, v_new)
 
 
-def value_backup(mdp: TabularMDP, v, temperatures: Temperatures, discount: Scalar = 1.0, reward=None):
-    """The new V [S] of `backup` alone, by the fastest route there is; derivatives are those of `backup`."""
+def value_backup(
+    mdp: TabularMDP,
+    v,
+    temperatures: Temperatures,
+    discount: Scalar = 1.0,
+    reward=None,
+    payoff: sweep.Payoff | None = None,
+):
+    """The new V [S] of `backup` alone, by the fastest route there is; derivatives are those of `backup`.
+
+    `payoff` is what `prepared` made of the same reward and temperatures: worth it for more than one backup.
+    """
     reward = jnp.asarray(mdp.reward if reward is None else reward)
-    if isinstance(mdp.transition, Sparse) and temperature_kind(temperatures.state) == "mean":
+    if _sweeps(mdp, temperatures):
         kind, temperature = temperature_kind(temperatures.action), jnp.asarray(temperatures.action, mdp.dtype)
-        return _sweep(kind, mdp.bare(), reward, jnp.asarray(v), temperature, jnp.asarray(discount, mdp.dtype))
+        payoff = prepared(mdp, temperatures, reward) if payoff is None else payoff
+        return _sweep(
+            kind, mdp.bare(), reward, jnp.asarray(v), temperature, jnp.asarray(discount, mdp.dtype), payoff
+        )
     return backup(mdp, v, temperatures, discount, reward)[1]
 
 
-def _sweep_value(kind: Kind, mdp: TabularMDP, reward, v, temperature, discount):
+def prepared(mdp: TabularMDP, temperatures: Temperatures, reward=None) -> sweep.Payoff | None:
+    """What all sweeps with this reward [S, A] have in common; None where no sweep is made."""
+    if not _sweeps(mdp, temperatures):
+        return None
+    kind, temperature = temperature_kind(temperatures.action), jnp.asarray(temperatures.action, mdp.dtype)
+    reward = jnp.asarray(mdp.reward if reward is None else reward)
+    return sweep.payoff(reward, jnp.asarray(mdp.log_prior), temperature, kind)
+
+
+def _sweeps(mdp: TabularMDP, temperatures: Temperatures) -> bool:
+    return isinstance(mdp.transition, Sparse) and temperature_kind(temperatures.state) == "mean"
+
+
+def _sweep_value(kind: Kind, mdp: TabularMDP, reward, v, temperature, discount, payoff: sweep.Payoff):
     model: Sparse = mdp.transition  # pyright: ignore[reportAssignmentType]
     new = sweep.value(
         jnp.asarray(model.successor),
         jnp.asarray(model.probability),
-        reward,
-        jnp.asarray(mdp.log_prior),
+        payoff,
         v,
         temperature,
         discount,
@@ -67,11 +92,13 @@ def _sweep_value(kind: Kind, mdp: TabularMDP, reward, v, temperature, discount):
 def _sweep_derivative(kind: Kind, primals, tangents):
     """sum_a pi(a|s) dQ(s, a), and what the prior and the temperature add: the derivative that `backup` has.
 
+    The payoff is a function of the other arguments, so that its tangent says nothing that theirs do not.
+
     Value and policy come from one table of Q: a reverse pass over a horizon then finds all it needs, [T, A,
     S].
     """
-    mdp, reward, v, temperature, discount = primals
-    d_mdp, d_reward, d_v, d_temperature, d_discount = tangents
+    mdp, reward, v, temperature, discount, _ = primals
+    d_mdp, d_reward, d_v, d_temperature, d_discount, _ = tangents
     transition, log_prior = mdp.transition, jnp.asarray(mdp.log_prior).T
     q = action_values(mdp, v, jnp.inf, discount, reward)
     if kind == "soft":

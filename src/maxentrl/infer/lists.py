@@ -130,8 +130,19 @@ def backup(m: Lists, v, kind: Kind):
     return jnp.where(m.live, top + m.temperature * jnp.log(total), 0.0), policy
 
 
-def chosen_lists(m: Lists, policy, kind: Kind, dtype):
-    """successor and weight [G, L, S], so that discount P x = sum_gl weight[g, l] x[successor[g, l]], 0 where terminal."""
+class Chain(NamedTuple):
+    """What a policy makes of the lists: discount P x = sum_g share[g] sum_l weight[g, l] x[successor[g, l]].
+
+    successor, weight: [G, L, S]. share: [G, S], or None for 1. All of it is 0 at terminal states.
+    """
+
+    successor: jax.Array
+    weight: jax.Array
+    share: jax.Array | None
+
+
+def chain(m: Lists, policy, kind: Kind, dtype) -> Chain:
+    """The transitions under a policy, as few entries and as little new memory as can be."""
     actions, count, states = m.probability.shape
     scale = (m.discount * m.live).astype(dtype)
     zero = jnp.zeros(states, dtype)
@@ -152,7 +163,7 @@ def chosen_lists(m: Lists, policy, kind: Kind, dtype):
                 lambda a, y: y + (policy == a).astype(jnp.int32) * m.successor[a, k], 0, actions, start
             )
 
-        return _each(chosen, count, m)[None], _each(weight, count, m)[None]
+        return Chain(_each(chosen, count, m)[None], _each(weight, count, m)[None], None)
     if m.shared is not None:
         slot = jnp.asarray(m.shared.slot)
 
@@ -165,14 +176,19 @@ def chosen_lists(m: Lists, policy, kind: Kind, dtype):
 
             return scale * accumulate(add, 0, actions, zero)
 
-        return jnp.asarray(m.shared.successor)[None], _each(merged, m.shared.successor.shape[0], m)[None]
-    return m.successor, (scale * policy.astype(dtype))[:, None] * m.probability.astype(dtype)
+        distinct = jnp.asarray(m.shared.successor)
+        return Chain(distinct[None], _each(merged, len(distinct), m)[None], None)
+    return Chain(m.successor, m.probability.astype(dtype), scale * policy.astype(dtype))
 
 
-def product(successor, weight, x):
+def product(p: Chain, x):
     """discount P x [S]. A pass per group: the lists of all actions at once would push each other out of the caches."""
-    first = expect(successor, weight, x, 0)
-    return lax.fori_loop(1, len(weight), lambda g, y: y + expect(successor, weight, x, g), first)
+
+    def group(g):
+        ahead = expect(p.successor, p.weight, x, g)
+        return ahead if p.share is None else p.share[g] * ahead
+
+    return lax.fori_loop(1, len(p.weight), lambda g, y: y + group(g), group(0))
 
 
 def _each(make, count: int, m: Lists):

@@ -168,8 +168,8 @@ def _round(m: sparse.Lists, c: Round, kind: Kind, tolerance) -> Round:
     size = jnp.where(size > 0.0, size, 1.0)
 
     def right_side(dtype):
-        successor, weight = sparse.chosen_lists(m, policy, kind, dtype)
-        return lambda x: sparse.product(successor, weight, x), ((change - centre) / size).astype(dtype)
+        chain = sparse.chain(m, policy, kind, dtype)
+        return lambda x: sparse.product(chain, x), ((change - centre) / size).astype(dtype)
 
     def corrected(y, shift):
         constant = shift.astype(w.dtype) * size + centre * (1.0 + factor)

@@ -18,6 +18,7 @@ from maxentrl.core.check import (
     check_temperature,
     is_concrete,
 )
+from maxentrl.core.memory import return_freed_memory
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import lme, temperature_kind
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
@@ -32,6 +33,9 @@ from maxentrl.models.transition import Sparse
 
 EXACT = 256
 """States up to which the linear systems of Newton's method are factorised at no cost worth saving."""
+
+MANY = 250_000
+"""States from which on the memory that the compiler used is given back before the solver asks for its own."""
 
 ITERATIONS = 1_000
 """Backups of modified policy iteration after which Newton's method is tried instead."""
@@ -182,6 +186,9 @@ def _solve_stationary(
         shared = shared_successors(transition.successor)
     limits = jnp.asarray(tolerance, float), jnp.asarray(max_sweeps)
     few = jnp.minimum(limits[1], ITERATIONS)
+    if iterate and mdp.states >= MANY and is_concrete(problem):
+        _stationary.lower(problem, limits[0], few, shared).compile()
+        return_freed_memory()
     answer = _stationary(problem, limits[0], few, shared) if iterate else _newton(problem, *limits)
     if not is_concrete(answer, discount):
         return answer

@@ -19,8 +19,9 @@ decides the speed on a CPU (benchmarks/results/backup.txt has the figures):
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -57,12 +58,46 @@ def accumulate(body, first: int, last: int, start, unroll: int = UNROLL) -> Any:
     return lax.fori_loop(first, last, body, start)
 
 
-def value(successor, probability, reward, log_prior, v, temperature, discount, *, kind: Kind, local: bool):
+class Payoff(NamedTuple):
+    """What an action pays at once, with what its prior adds: the same in every sweep, so made once for many.
+
+    pay: the A actions one after the other, [S] each: reward + temperature * log_prior; the reward alone for the
+        maximum (far below all others where forbidden) and the mean. One table [A, S] when there are many actions.
+    weight: for the mean, rho in the same form.
+    """
+
+    pay: tuple[jax.Array, ...] | jax.Array
+    weight: tuple[jax.Array, ...] | jax.Array | None
+
+
+def payoff(reward, log_prior, temperature, kind: Kind) -> Payoff:
+    """From reward and log_prior [S, A], and the temperature of the actions, which only "soft" looks at."""
+    largest = jnp.finfo(log_prior.dtype).max
+
+    def pay(a):
+        if kind == "max":
+            return jnp.where(log_prior[:, a] > -jnp.inf, reward[:, a], -largest / 2)
+        if kind == "mean":
+            return reward[:, a]
+        return reward[:, a] + temperature * jnp.maximum(log_prior[:, a], _never(log_prior.dtype))
+
+    def each(make):
+        actions = reward.shape[1]
+        if actions <= UNROLL:
+            return tuple(make(a) for a in range(actions))
+        return lax.map(make, jnp.arange(actions, dtype=jnp.int32))
+
+    if kind != "mean":
+        return Payoff(each(pay), None)
+    return Payoff(each(pay), each(lambda a: jnp.exp(jnp.maximum(log_prior[:, a], -largest))))
+
+
+def value(successor, probability, payoff: Payoff, v, temperature, discount, *, kind: Kind, local: bool):
     """The new V [S]; -inf where every action is forbidden.
 
     Args:
         successor, probability: [A, K, S], as in `Sparse`.
-        reward, log_prior: [S, A].
+        payoff: of this kind and temperature.
         v: [S].
         temperature: of the actions, a number in (0, inf); not looked at unless `kind` is "soft".
         discount: in [0, 1].
@@ -77,39 +112,32 @@ def value(successor, probability, reward, log_prior, v, temperature, discount, *
         each = jnp.arange(actions, dtype=jnp.int32)
         ahead = lax.map(lambda a: expect(successor, probability, v, a), each)
 
-    def q(a):
-        return reward[:, a] + discount * ahead[a]
+    def score(a):
+        return payoff.pay[a] + discount * ahead[a]
 
-    return _over_actions(q, log_prior, temperature, kind, actions)
+    return _over_actions(score, payoff.weight, temperature, kind, actions, v.dtype)
 
 
-def _over_actions(q, log_prior, temperature, kind: Kind, actions: int):
-    """lme over actions of q(a) [S].
+def _over_actions(score, weight, temperature, kind: Kind, actions: int, dtype):
+    """lme over actions [S], from their scores.
 
     Right, and smooth, in every branch: when JAX differentiates a scan twice it may look past a custom
     derivative, and then it differentiates this.
     """
-    largest = jnp.finfo(log_prior.dtype).max
 
     def total(term):
         return accumulate(lambda a, sum_so_far: sum_so_far + term(a), 1, actions, term(0))
 
-    def highest(term):
-        return accumulate(lambda a, top: jnp.maximum(top, term(a)), 1, actions, term(0))
-
     if kind == "mean":
-        log_rho = jnp.maximum(log_prior, -largest)
-        return total(lambda a: jnp.exp(log_rho[:, a]) * q(a))
+        return total(lambda a: weight[a] * score(a))
+    top = accumulate(lambda a, best: jnp.maximum(best, score(a)), 1, actions, score(0))
     if kind == "max":
-        top = highest(lambda a: jnp.where(log_prior[:, a] > -jnp.inf, q(a), -largest))
-        return jnp.where(top > -largest, top, -jnp.inf)
-
-    # Far below any log-weight that matters, and far enough from the end of the format to be divided.
-    never = -(largest**0.75)
-
-    def score(a):
-        return q(a) + temperature * jnp.maximum(log_prior[:, a], never)
-
-    top = lax.stop_gradient(highest(score))
+        return jnp.where(top > -jnp.finfo(dtype).max / 4, top, -jnp.inf)
+    top = lax.stop_gradient(top)
     new = top + temperature * jnp.log(total(lambda a: jnp.exp((score(a) - top) / temperature)))
-    return jnp.where(top > temperature * never / 2, new, -jnp.inf)
+    return jnp.where(top > temperature * _never(dtype) / 2, new, -jnp.inf)
+
+
+def _never(dtype):
+    """A log-weight far below any that matters, and far enough from the end of the format to be divided."""
+    return -(jnp.finfo(dtype).max ** 0.75)

@@ -43,8 +43,10 @@ def backward(
     last = jnp.zeros(mdp.states, mdp.dtype) if final_value is None else jnp.asarray(final_value, mdp.dtype)
     last = jnp.where(mdp.terminal, 0.0, last)
 
+    common = one.prepared(mdp, temperatures) if mdp.reward.ndim == 2 else None
+
     def step(v_next, reward):
-        v = one.value_backup(mdp, v_next, temperatures, discount, reward)
+        v = one.value_backup(mdp, v_next, temperatures, discount, reward, common)
         return v, v
 
     _, messages = jax.lax.scan(step, last, rewards_in_time(mdp), length=horizon, reverse=True)
