@@ -229,6 +229,12 @@ def _system(asked: Passages, weight: np.ndarray) -> sp.csc_matrix:
     )
 
 
+def transposed(asked: Passages, factors: Factors) -> SuperLU:
+    """Factors of (I - M)^T. SuperLU solves with the transpose of its factors one column at a time; to factorise
+    again costs less than that."""
+    return splu(_system(asked, factors.weight).T.tocsc(), **ELIMINATION)
+
+
 def sweep(
     asked: Passages, factors: Factors, counts: np.ndarray | None = None, features: np.ndarray | None = None
 ) -> Sums | None:
@@ -246,10 +252,9 @@ def sweep(
     flow = np.zeros(len(asked.arcs))
     kinds = 0 if features is None else features.shape[1]
     moved, slope = np.zeros((kinds, len(asked.arcs))), np.zeros((len(asked.rows), kinds))
-    # SuperLU solves with the transpose one column at a time; factors of the transpose cost less than that.
-    backward = None if counts is None else splu(_system(asked, factors.weight).T.tocsc(), **ELIMINATION)
+    backward = None if counts is None else transposed(asked, factors)
     tilted = (
-        [] if features is None else [_matrix(asked, factors.weight * features[:, k]) for k in range(kinds)]
+        [] if features is None else [weighted(asked, factors.weight * features[:, k]) for k in range(kinds)]
     )
     for start in range(0, len(asked.goals), BLOCK):
         goals = asked.goals[start : start + BLOCK]
@@ -267,11 +272,11 @@ def sweep(
         np.add.at(asks, (row, column), signed[here] / entry[here])
         behind = np.ascontiguousarray(backward.solve(asks))
         ahead = np.ascontiguousarray(ahead)
-        _gather(asked, behind, ahead, flow)
+        gather(asked, behind, ahead, flow)
         for k in range(kinds):
             change = np.ascontiguousarray(factors.solver.solve(np.asfortranarray(tilted[k] @ ahead)))
             slope[here, k] = change[row, column] / entry[here]
-            _gather(asked, behind, change, moved[k])
+            gather(asked, behind, change, moved[k])
     log_entry = np.append(np.log(entry), 0.0)
     log_values = log_entry[asked.pair] - log_entry[asked.stop]
     if counts is None:
@@ -290,11 +295,12 @@ def sweep(
     )
 
 
-def _matrix(asked: Passages, values: np.ndarray) -> sp.csr_matrix:
+def weighted(asked: Passages, values: np.ndarray) -> sp.csr_matrix:
+    """[states, states]: values [m] at the places of the arcs."""
     return sp.csr_matrix((values, (asked.leaves, asked.enters)), shape=(asked.states, asked.states))
 
 
-def _gather(asked: Passages, behind: np.ndarray, ahead: np.ndarray, into: np.ndarray) -> None:
+def gather(asked: Passages, behind: np.ndarray, ahead: np.ndarray, into: np.ndarray) -> None:
     """Add sum_g behind[leaves, g] ahead[enters, g] of each arc to `into`."""
     for s in range(0, len(into), GATHER):
         piece = slice(s, s + GATHER)

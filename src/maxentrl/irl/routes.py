@@ -23,9 +23,9 @@ from maxentrl.core.check import InfeasibleError, InputError, check_shape
 from maxentrl.data.trips import Trips
 from maxentrl.infer.first_passage import Factors, Goal, Sums, factorise, sweep
 from maxentrl.infer.loops import loop_growth, why_infinite
-from maxentrl.irl.estimate import Estimate, Identity, covariances, explain_directions, null_directions
-from maxentrl.irl.fitting import check_start, explain_search, fingerprint
-from maxentrl.irl.newton import Maximum, maximise
+from maxentrl.irl.estimate import Estimate, null_directions
+from maxentrl.irl.fitting import check_start
+from maxentrl.irl.newton import maximise
 from maxentrl.irl.route_evidence import (
     OUT_OF_RANGE,
     Evidence,
@@ -33,10 +33,9 @@ from maxentrl.irl.route_evidence import (
     check_arc_rewards,
     evidence,
     expected_flows,
-    explain_copies,
-    log_uniform,
     trip_log_likelihood,
 )
+from maxentrl.irl.route_record import record
 from maxentrl.models.network import Network
 
 __all__ = ["arc_gradient", "evidence", "expected_flows", "fit", "log_likelihood"]
@@ -92,7 +91,7 @@ def fit(
         InfeasibleError: when no weights with a finite solution are found; the message says what stands in the
             way at the starting weights.
     """
-    table, names = _check_features(network, features, feature_names)
+    table, names = check_arc_features(network, features, feature_names)
     fixed = np.zeros(network.arcs) if offset is None else offset
     base = check_arc_rewards(network, fixed, temperature, "offset")
     if not (l2 >= 0 and np.isfinite(l2)):
@@ -107,7 +106,7 @@ def fit(
     begin = _make_feasible(whole, begin, temperature)
     begin, blind = _warm_start(whole, begin, scale, max_steps)
     best = maximise(whole.value, whole.slope, begin, scale, max_steps)
-    return _estimate(whole, best, names, scale, blind, temperature)
+    return record(whole, best, names, scale, blind, temperature)
 
 
 def log_likelihood(
@@ -129,7 +128,7 @@ def log_likelihood(
     Raises:
         InfeasibleError: where these weights have no finite solution.
     """
-    table, names = _check_features(network, features, None)
+    table, names = check_arc_features(network, features, None)
     weights = np.asarray(weights, np.float64)
     check_shape(weights, (len(names),), "weights", "[K]")
     rewards = table @ weights + (0.0 if offset is None else np.asarray(offset, np.float64))
@@ -153,6 +152,26 @@ class Likelihood:
             raise InputError("some trips use arcs that the offset closes (-inf).")
         self._value: tuple[np.ndarray, float, Factors | None] = (np.zeros(0), 0.0, None)
         self._moments: tuple[Factors, Sums] | None = None
+
+    @property
+    def paths(self) -> np.ndarray:
+        """[N, K]: summed features of each trip."""
+        known = self.known
+        return np.stack([np.bincount(known.trip, x[known.arcs]) for x in self.features.T], 1)
+
+    @property
+    def fixed(self) -> np.ndarray:
+        """[N]: summed offset of each trip."""
+        return np.bincount(self.known.trip, self.offset[self.known.arcs])
+
+    @property
+    def columns(self) -> list[np.ndarray]:
+        """K arrays [E]: the features, one by one."""
+        return list(self.features.T)
+
+    def log_weight(self, w: np.ndarray) -> np.ndarray:
+        """[E]: reward / temperature."""
+        return self.offset + self.features @ w
 
     def factors(self, w: np.ndarray) -> Factors | None:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -248,7 +267,7 @@ def _make_feasible(whole: Likelihood, begin: np.ndarray, temperature: float) -> 
     )
 
 
-def _check_features(network: Network, features, feature_names) -> tuple[np.ndarray, tuple[str, ...]]:
+def check_arc_features(network: Network, features, feature_names) -> tuple[np.ndarray, tuple[str, ...]]:
     table = np.asarray(features)
     if table.dtype.kind not in "fiub":
         raise InputError(f"features must be numbers [E, K]; got {table.dtype} {table.shape}.")
@@ -271,55 +290,3 @@ def _check_features(network: Network, features, feature_names) -> tuple[np.ndarr
             f"{network.ids[network.arc_to[e]]} is {table[e, k]} ({int(wrong.sum())} such entries in all)."
         )
     return table.astype(np.float64), names
-
-
-def _estimate(
-    whole: Likelihood,
-    best: Maximum,
-    names: tuple[str, ...],
-    scale: np.ndarray,
-    blind: np.ndarray,
-    temperature: float,
-) -> Estimate:
-    known, trips, w = whole.known, whole.known.trips, best.argument
-    sums = whole.moments(best.memo)
-    gradient, information = whole.slope(w, best.memo)
-    path = np.stack([np.bincount(known.trip, x[known.arcs]) for x in whole.features.T], 1)
-    scores = (path - sums.pair_features[known.pair]) * trips.weights[:, None]
-    log_path = path @ w + np.bincount(known.trip, whole.offset[known.arcs]) - sums.log_values[known.pair]
-    clusters = np.arange(trips.count)
-    if trips.groups is not None:
-        clusters = np.unique(np.array(trips.groups), return_inverse=True)[1].reshape(-1)
-    spread = covariances(information, scores, clusters, scale)
-    used = whole.table[:, None] * temperature
-    warnings = explain_directions(blind, names, used, np.ones(used.shape[:2], bool))
-    warnings += explain_search(best, blind, sums.curvature, scale)
-    if (found := int(clusters.max()) + 1) <= len(names):
-        warnings.append(
-            "outer-product and sandwich standard errors need more clusters than weights; "
-            f"there are {found} and {len(names)}."
-        )
-    copies = explain_copies(known, log_path)
-    warnings += [copies] if copies else []
-    return Estimate(
-        method=f"recursive logit, {len(known.asked.goals)} goals ({known.asked.goal}), temperature {temperature:g}",
-        names=names,
-        weights=w,
-        reward=(whole.offset + whole.features @ w) * temperature,
-        log_likelihood=float(trips.weights @ log_path),
-        log_likelihood_uniform=float(trips.weights @ log_uniform(known)),
-        gradient_norm=float(np.linalg.norm(gradient)),
-        converged=best.converged,
-        verdict=best.verdict,
-        covariances=spread,
-        kind="hessian" if trips.groups is None else "sandwich",
-        trajectories=trips.count,
-        steps=trips.steps,
-        settings={"temperature": float(temperature), "goal": known.asked.goal, "l2": whole.l2},
-        warnings=tuple(warnings),
-        identity=Identity(
-            fingerprint(trips.links, trips.bounds, trips.weights),
-            tuple(fingerprint(column) for column in whole.features.T * temperature),
-            fingerprint(whole.offset * temperature),
-        ),
-    )
