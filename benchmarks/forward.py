@@ -1,9 +1,10 @@
 """Messages and mass sent forward, against the backward sweep of the same problem: nanoseconds per entry and step.
 
 `backward`, `forward` and `occupancy` are the library's own, over a horizon of a few steps: soft values at one
-temperature, log-messages of the optimality model, and state-action marginals of a policy that changes with time, on
-transitions in order of arrival, as long horizons of large problems use them; making that copy is timed apart. `push` is
-one step of mass alone, from such a copy and from the lists as they are.
+temperature, log-messages of the optimality model, and state-action marginals of a policy that changes with time. The
+last two are given the problem as `posterior` and `occupancy` prepare it for long horizons: with a copy of the
+transitions in order of arrival, or not. Making the copy is timed apart. `push` is one step of mass alone, from the copy
+and from the lists as they are.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def run(sizes: list[int], rounds: int) -> dict:
             start = time.perf_counter()
             turned = host.with_arrivals()
             turning = time.perf_counter() - start
-            mdp, turned = jax.tree.map(jnp.asarray, (host, turned))
+            sending = [tabular.prepared(host, STEPS, weighted=weighted) for weighted in (True, False)]
+            mdp, turned, *sending = jax.tree.map(jnp.asarray, (host, turned, *sending))
             rng = np.random.default_rng(1)
             mass = jnp.asarray(rng.dirichlet(np.ones(4), states).T / states)
             log_policy = jnp.log(jnp.asarray(rng.dirichlet(np.ones(4), (STEPS, states)).transpose(0, 2, 1)))
@@ -50,8 +52,10 @@ def run(sizes: list[int], rounds: int) -> dict:
 
             candidates = {
                 "backward": compiled(lambda m: tabular.backward(m, given, STEPS, DISCOUNT), mdp),
-                "forward": compiled(lambda m: tabular.forward(m, TEMPERATURE, STEPS, DISCOUNT), turned),
-                "occupancy": compiled(lambda m, pi: tabular.occupancy(m, pi, DISCOUNT), turned, log_policy),
+                "forward": compiled(lambda m: tabular.forward(m, TEMPERATURE, STEPS, DISCOUNT), sending[0]),
+                "occupancy": compiled(
+                    lambda m, pi: tabular.occupancy(m, pi, DISCOUNT), sending[1], log_policy
+                ),
                 "push": compiled(one.push, turned.transition, mass),
                 "push, lists": compiled(one.push, mdp.transition, mass),
                 "numba scatter": _numba_form(arrays, np.asarray(mass)),

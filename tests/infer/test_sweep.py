@@ -171,7 +171,9 @@ def test_long_horizons_of_large_problems_are_answered_as_from_the_lists(monkeypa
 
     plain = both()
     monkeypatch.setattr(tabular, "LARGE", 1)
-    assert tabular.prepared(mdp, 20).transition.arrivals is not None
+    monkeypatch.setattr(tabular, "cores", lambda: 2)
+    for weighted in (True, False):
+        assert tabular.prepared(mdp, 20, weighted=weighted).transition.arrivals is not None
     # 20 steps, each a sum of at most A K S terms, in logs of at most 100.
     for found, expected in zip(both(), plain, strict=True):
         np.testing.assert_allclose(found, expected, rtol=20 * A * K * S * EPS["float64"], atol=1e-12)

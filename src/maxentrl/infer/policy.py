@@ -88,7 +88,7 @@ def occupancy(
     """
     log_pi = _policy(mdp, log_policy, discount, horizon)
     if horizon is not None:
-        ready = tabular.prepared(mdp.bare(), horizon)
+        ready = tabular.prepared(mdp.bare(), horizon, weighted=False)
         return _occupancy_in_time(ready, log_pi, jnp.asarray(discount, mdp.dtype)).swapaxes(1, 2)
     visits = resolvent(policy_chain(mdp, log_pi, discount), mdp.initial, transpose=True)
     return jnp.where(mdp.terminal, 0.0, visits * jnp.exp(log_pi)).T

@@ -117,7 +117,7 @@ def posterior(
     check_reward_length(mdp, horizon)
     mdp.check_memory(horizon, copies=1 + mdp.actions)
     run = _posterior_given if dynamics == "given" else _posterior_tilted
-    mdp = tabular.prepared(mdp.bare(), horizon)
+    mdp = tabular.prepared(mdp.bare(), horizon, weighted=mdp.reward.ndim == 2)
     return run(mdp, jnp.asarray(temperature, mdp.dtype), jnp.asarray(discount, mdp.dtype), horizon)
 
 

@@ -18,7 +18,7 @@ from maxentrl.core.check import (
     check_temperature,
     is_concrete,
 )
-from maxentrl.core.memory import return_freed_memory
+from maxentrl.core.machine import return_freed_memory
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import lme, temperature_kind
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
@@ -187,7 +187,7 @@ def _solve_stationary(
     limits = jnp.asarray(tolerance, float), jnp.asarray(max_sweeps)
     few = jnp.minimum(limits[1], ITERATIONS)
     if iterate and mdp.states >= MANY and is_concrete(problem):
-        _stationary.lower(problem, limits[0], few, shared).compile()
+        _stationary.lower(problem, limits[0], few, shared).compile()  # pyright: ignore[reportFunctionMemberAccess]
         return_freed_memory()
     answer = _stationary(problem, limits[0], few, shared) if iterate else _newton(problem, *limits)
     if not is_concrete(answer, discount):

@@ -58,6 +58,20 @@ def accumulate(body, first: int, last: int, start, unroll: int = UNROLL) -> Any:
     return lax.fori_loop(first, last, body, start)
 
 
+def _apart(successor, probability, v):
+    """The look-ahead of all actions, each in a pass of its own."""
+    actions = len(probability)
+
+    def ahead(a):
+        return expect(successor, probability, v, a)
+
+    if actions > UNROLL:
+        return lax.map(ahead, jnp.arange(actions, dtype=jnp.int32))
+    # The branch is always taken, as no probability is negative. It keeps apart the passes that XLA would fuse, and
+    # leaves each to all cores, which a loop that fills a table does not.
+    return [lax.cond(probability[0, 0, 0] >= 0.0, lambda a=a: ahead(a), lambda: v) for a in range(actions)]
+
+
 class Payoff(NamedTuple):
     """What an action pays at once, with what its prior adds: the same in every sweep, so made once for many.
 
@@ -109,8 +123,7 @@ def value(successor, probability, payoff: Payoff, v, temperature, discount, *, k
     if short and (local or states * v.dtype.itemsize <= SMALL):
         ahead = [expect(successor, probability, v, a) for a in range(actions)]
     else:
-        each = jnp.arange(actions, dtype=jnp.int32)
-        ahead = lax.map(lambda a: expect(successor, probability, v, a), each)
+        ahead = _apart(successor, probability, v)
 
     def score(a):
         return payoff.pay[a] + discount * ahead[a]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from maxentrl.core.check import is_concrete
+from maxentrl.core.machine import cores
 from maxentrl.core.soft import kl
 from maxentrl.core.types import Scalar, Temperatures
 from maxentrl.infer import backup as one
@@ -20,12 +21,16 @@ LONG, LARGE = 16, 1 << 20
 """Steps and entries of successor lists from which a copy in order of arrival is worth the time it takes to make."""
 
 
-def prepared(mdp: TabularMDP, horizon: int) -> TabularMDP:
-    """The problem, ready to send mass forward `horizon` times."""
+def prepared(mdp: TabularMDP, horizon: int, *, weighted: bool) -> TabularMDP:
+    """The problem, ready to send mass forward `horizon` times.
+
+    `weighted`: whether all steps send with the same weights. They are then part of the copy, and each step gathers
+    from one number per state; otherwise from one per action, which on a single core is no faster than to scatter.
+    """
     lists = mdp.transition
     if not is_concrete(mdp) or isinstance(lists, Dense) or horizon < LONG or lists.probability.size < LARGE:
         return mdp
-    return mdp.with_arrivals()
+    return mdp.with_arrivals() if weighted or cores() > 1 else mdp
 
 
 def rewards_in_time(mdp: TabularMDP):
