@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("backup", "forward", "mce_fit", "mce_gradient", "replacement", "stationary")
+ORDER = ("backup", "forward", "mce_fit", "mce_gradient", "replacement", "routes", "stationary")
 
 
 def main() -> int:
