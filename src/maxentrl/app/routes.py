@@ -41,10 +41,11 @@ Say = Callable[[str], object]
 
 
 class RoutesRecovered(NamedTuple):
-    """folder: the run; estimate: the reward; converged: to the optimum or not; answer: all numbers of the report."""
+    """folder: the run; estimate: `Estimate` or `DeepEstimate`; converged: to the optimum or not; answer: all numbers of
+    the report."""
 
     folder: Path
-    estimate: Estimate | DeepEstimate
+    estimate: Any
     converged: bool
     answer: dict[str, Any]
 

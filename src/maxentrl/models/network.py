@@ -51,9 +51,13 @@ class Network:
         """Number of arcs E."""
         return len(self.arc_from)
 
-    @functools.cached_property
+    @property
     def index(self) -> dict[str, int]:
         """The number of each link, by name."""
+        return self._index
+
+    @functools.cached_property
+    def _index(self) -> dict[str, int]:
         return {name: i for i, name in enumerate(self.ids)}
 
     @functools.cached_property
