@@ -28,7 +28,16 @@ from maxentrl.irl.demonstrations import explain_copies
 from maxentrl.irl.estimate import Estimate, Identity, Kind, covariances, explain_directions, null_directions
 from maxentrl.irl.newton import Maximum, maximise
 from maxentrl.irl.reward import check_features, check_offset, choices
-from maxentrl.irl.sensitivity import Derivatives, Evidence, Model, Paths, Plan, derivatives, objective
+from maxentrl.irl.sensitivity import (
+    Derivatives,
+    Evidence,
+    Model,
+    Paths,
+    Plan,
+    derivatives,
+    objective,
+    path_scores,
+)
 from maxentrl.models.tabular import TabularMDP
 
 
@@ -185,7 +194,7 @@ def climb(task: Task, seen: Seen, begin: np.ndarray) -> Climbed:
         refuse_start(model, begin)
     blind = null_directions(np.asarray(derivatives(model, evidence, plan).fisher), scale)
     best = maximise(value, slope, begin, scale, task.max_steps)
-    last = derivatives(model, evidence, best.memo, seen.paths)
+    last = derivatives(model, evidence, best.memo)
     gradient = np.asarray(last.gradient) - l2 * best.argument
     return Climbed(best, last, gradient, np.asarray(last.information) + ridge, scale, blind)
 
@@ -199,7 +208,7 @@ def refuse_start(model: Model, begin: np.ndarray) -> None:
         solve(mdp, temperature=temperature, discount=discount, horizon=horizon, dynamics=dynamics)
     except InfeasibleError as error:
         raise InfeasibleError(
-            f"at the starting weights {error} Give other starting weights (start=...)."
+            f"at the starting weights {error} Give other starting weights (start)."
         ) from error
     raise InfeasibleError(
         "the log-likelihood of the demonstrations is not finite at the starting weights; give others."
@@ -232,8 +241,9 @@ def record(
     groups = clusters(demos) if trajectories else None
     if spread is None:
         scores = None
-        if trajectories:
-            scores = np.asarray(found.last.scores) * demos.weights[:, None]
+        if trajectories and seen.paths is not None:
+            single = path_scores(task.model, best.memo, seen.paths)
+            scores = np.asarray(single) * demos.weights[:, None]
         spread = covariances(found.information, scores, groups, found.scale)
     allowed = choices(mdp)
     log_choices = np.log(np.maximum(allowed.sum(1), 1))

@@ -193,9 +193,9 @@ def see(mdp: TabularMDP, demos, discount: Scalar, horizon: int | None, starts=No
         )
     next_states[rows[lost], last[lost]] = ENDED
     begun = np.zeros((horizon or 1, mdp.states))
-    np.add.at(begun, (0, demos.states[:, 0]), demos.weights)
+    np.add.at(begun[0], demos.states[:, 0], demos.weights)
     cut = early & (reached >= 0) & ~np.asarray(mdp.terminal)[np.maximum(reached, 0)]
-    when = demos.lengths[cut] if horizon is not None else 0
+    when = demos.lengths[cut] if horizon is not None else np.zeros(int(cut.sum()), np.int64)
     np.subtract.at(begun, (when, reached[cut]), demos.weights[cut])
     with np.errstate(divide="ignore"):
         goes_on, ends = np.log(float(discount)), np.log1p(-float(discount))

@@ -116,12 +116,11 @@ class Plan(NamedTuple):
 
 class Derivatives(NamedTuple):
     """gradient [K]; information [K, K]: minus the second derivative; fisher [K, K]: what the visited states
-    could tell, the information if each had been begun in; scores [N, K] of single paths, where asked for."""
+    could tell, the information if each had been begun in."""
 
     gradient: Float[Array, " K"]
     information: Float[Array, "K K"]
     fisher: Float[Array, "K K"]
-    scores: Float[Array, "N K"] | None
 
 
 class Moves(NamedTuple):
@@ -174,10 +173,10 @@ def objective(model: Model, evidence: Evidence, weights) -> tuple[jax.Array, Pla
 
 
 @eqx.filter_jit
-def derivatives(model: Model, evidence: Evidence, plan: Plan, paths: Paths | None = None) -> Derivatives:
-    """Gradient, information and scores of `objective` at the plan it returned."""
+def derivatives(model: Model, evidence: Evidence, plan: Plan) -> Derivatives:
+    """Gradient and information of `objective` at the plan it returned."""
     work = _stationary if model.horizon is None else _finite
-    return work(model, evidence, plan, paths)
+    return work(model, evidence, plan)
 
 
 @eqx.filter_jit
@@ -216,57 +215,77 @@ def _chain(model: Model, plan: Plan) -> Transition:
     return policy_chain(mdp, plan.log_policy, factor)
 
 
-def _stationary(model: Model, evidence: Evidence, plan: Plan, paths: Paths | None) -> Derivatives:
+def _stationary(model: Model, evidence: Evidence, plan: Plan) -> Derivatives:
     decisions, policy = jnp.asarray(evidence.decisions), _probability(model, plan.log_policy)
-    chain, move = _chain(model, plan), moves(model, plan.v)
-    source = jnp.einsum("as,ask->sk", policy, model.features)
-    ahead = jax.vmap(lambda b: resolvent(chain, b), 1, 1)(source)
-    expected = move.ahead(ahead)
-    score = (model.features + expected - ahead) / model.temperature
+    ahead, expected, score, move = _far_ahead(model, plan)
     flow = expected_flow(model, evidence, plan)
-    scores = None
-    if paths is not None:
-        start = jnp.zeros((paths.states.shape[1], ahead.shape[1]), ahead.dtype)
-
-        def step(total, at):
-            return total + _path_scores(model, score, expected, move.factor * ahead, at), None
-
-        scores = jax.lax.scan(step, start, paths)[0]
     return Derivatives(
         gradient=jnp.einsum("as,ask->k", decisions - flow, model.features) / model.temperature,
         information=_spread(model, move, flow, score, expected, ahead),
         fisher=_spread(model, move, decisions.sum(0) * policy, score, expected, ahead),
-        scores=scores,
     )
 
 
-def _finite(model: Model, evidence: Evidence, plan: Plan, paths: Paths | None) -> Derivatives:
+def _far_ahead(model: Model, plan: Plan):
+    """G [S, K], E[G'] and E[z] [A, S, K], and the dynamics, of a stationary future."""
+    move, policy = moves(model, plan.v), _probability(model, plan.log_policy)
+    chain, source = _chain(model, plan), jnp.einsum("as,ask->sk", policy, model.features)
+    ahead = jax.vmap(lambda b: resolvent(chain, b), 1, 1)(source)
+    expected = move.ahead(ahead)
+    return ahead, expected, (model.features + expected - ahead) / model.temperature, move
+
+
+def _step_ahead(model: Model, ahead_next, log_pi, v_next):
+    """The same for the step before: G_t from G_{t+1}."""
+    move, policy = moves(model, v_next), _probability(model, log_pi)
+    expected = move.ahead(ahead_next)
+    ahead = jnp.einsum("as,ask->sk", policy, model.features + expected)
+    return ahead, expected, (model.features + expected - ahead) / model.temperature, move
+
+
+def _finite(model: Model, evidence: Evidence, plan: Plan) -> Derivatives:
     decisions = jnp.asarray(evidence.decisions)
     flow = expected_flow(model, evidence, plan)
     count = model.features.shape[2]
-    dtype = model.features.dtype
 
     def step(carried, inputs):
-        ahead_next, information, fisher, scores = carried
-        decided, flowing, log_pi, v_next, at = inputs
-        policy, move = _probability(model, log_pi), moves(model, v_next)
-        expected = move.ahead(ahead_next)
-        both = model.features + expected
-        ahead = jnp.einsum("as,ask->sk", policy, both)
-        score = (both - ahead) / model.temperature
+        ahead_next, information, fisher = carried
+        decided, flowing, log_pi, v_next = inputs
+        ahead, expected, score, move = _step_ahead(model, ahead_next, log_pi, v_next)
+        seen = decided.sum(0) * _probability(model, log_pi)
         information += _spread(model, move, flowing, score, expected, ahead_next)
-        fisher += _spread(model, move, decided.sum(0) * policy, score, expected, ahead_next)
-        if at is not None:
-            scores = scores + _path_scores(model, score, expected, move.factor * ahead_next, at)
-        return (ahead, information, fisher, scores), None
+        fisher += _spread(model, move, seen, score, expected, ahead_next)
+        return (ahead, information, fisher), None
 
-    square = jnp.zeros((count, count), dtype)
-    scores = None if paths is None else jnp.zeros((paths.states.shape[1], count), dtype)
-    start = (jnp.zeros((model.mdp.states, count), dtype), square, square, scores)
-    inputs = (decisions, flow, plan.log_policy, plan.v[1:], paths)
-    (_, information, fisher, scores), _ = jax.lax.scan(step, start, inputs, reverse=True)
+    square = jnp.zeros((count, count), model.features.dtype)
+    start = (jnp.zeros((model.mdp.states, count), square.dtype), square, square)
+    inputs = (decisions, flow, plan.log_policy, plan.v[1:])
+    (_, information, fisher), _ = jax.lax.scan(step, start, inputs, reverse=True)
     gradient = jnp.einsum("tas,ask->k", decisions - flow, model.features) / model.temperature
-    return Derivatives(gradient, information, fisher, scores)
+    return Derivatives(gradient, information, fisher)
+
+
+@eqx.filter_jit
+def path_scores(model: Model, plan: Plan, paths: Paths) -> jax.Array:
+    """[N, K]: the derivative of the log-likelihood of each path; weighted, they sum to the gradient."""
+    start = jnp.zeros((paths.states.shape[1], model.features.shape[2]), model.features.dtype)
+    if model.horizon is None:
+        ahead, expected, score, move = _far_ahead(model, plan)
+
+        def repeat(total, at):
+            return total + _path_scores(model, score, expected, move.factor * ahead, at), None
+
+        return jax.lax.scan(repeat, start, paths)[0]
+
+    def step(carried, inputs):
+        ahead_next, scores = carried
+        log_pi, v_next, at = inputs
+        ahead, expected, score, move = _step_ahead(model, ahead_next, log_pi, v_next)
+        return (ahead, scores + _path_scores(model, score, expected, move.factor * ahead_next, at)), None
+
+    nothing = jnp.zeros((model.mdp.states, start.shape[1]), start.dtype)
+    inputs = (plan.log_policy, plan.v[1:], paths)
+    return jax.lax.scan(step, (nothing, start), inputs, reverse=True)[0][1]
 
 
 def _path_scores(model: Model, score, expected, reached, at: Paths) -> jax.Array:

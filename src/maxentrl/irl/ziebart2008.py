@@ -23,7 +23,7 @@ from maxentrl.data.trajectories import Trajectories
 from maxentrl.irl.estimate import null_directions
 from maxentrl.irl.fitting import Climbed, Seen, Task, clusters, refuse_start
 from maxentrl.irl.newton import HALVINGS, Maximum
-from maxentrl.irl.sensitivity import Derivatives, Evidence, Model, Paths, Plan, derivatives, objective
+from maxentrl.irl.sensitivity import Derivatives, Evidence, Model, Plan, derivatives, objective, path_scores
 
 TOLERANCE = 1e-10
 """Size of the vector, in units of its scaled slope, below which it counts as zero."""
@@ -32,12 +32,17 @@ TOLERANCE = 1e-10
 @eqx.filter_jit
 def vector(model: Model, evidence: Evidence, weights) -> jax.Array:
     """Demonstrations minus what the optimistic policy visits under the given dynamics, [K], over temperature."""
-    return _forward(model, evidence, objective(model, evidence, weights)[1]).gradient
+    return jnp.asarray(_forward(model, evidence, objective(model, evidence, weights)[1]).gradient)
 
 
-def _forward(model: Model, evidence: Evidence, plan: Plan, paths: Paths | None = None) -> Derivatives:
+def _forward(model: Model, evidence: Evidence, plan: Plan) -> Derivatives:
     """The flow of a plan through the dynamics as they are."""
-    return derivatives(dataclasses.replace(model, dynamics="given"), evidence, plan, paths)
+    return derivatives(as_given(model), evidence, plan)
+
+
+def as_given(model: Model) -> Model:
+    """The model with its dynamics as they are."""
+    return dataclasses.replace(model, dynamics="given")
 
 
 @eqx.filter_jit
@@ -90,20 +95,22 @@ def search(task: Task, seen: Seen, begin: np.ndarray) -> tuple[Climbed, dict[str
         verdict or f"not converged: {task.max_steps} Newton steps were taken, and the vector is not zero."
     )
     slope = -np.asarray(_slope(model, evidence, jnp.asarray(w))) + l2 * np.eye(len(w))
-    last = _forward(model, evidence, plan, seen.paths)
+    last = _forward(model, evidence, plan)
     best = Maximum(w, float(objective(model, evidence, w)[0]), plan, bool(converged), verdict)
-    return Climbed(best, last, at, slope, scale, blind), _sandwich(seen, slope, last, scale)
+    return Climbed(best, last, at, slope, scale, blind), _sandwich(model, plan, seen, slope, scale)
 
 
-def _sandwich(seen: Seen, slope: np.ndarray, last: Derivatives, scale: np.ndarray) -> dict[str, np.ndarray]:
+def _sandwich(
+    model: Model, plan: Plan, seen: Seen, slope: np.ndarray, scale: np.ndarray
+) -> dict[str, np.ndarray]:
     """J^{-1} B J^{-T}; infinite without trajectories, or where J has no inverse."""
     count = len(slope)
     scaled = slope * np.outer(scale, scale)
     unknown = {"sandwich": np.full((count, count), np.nan)}
     np.fill_diagonal(unknown["sandwich"], np.inf)
-    if not isinstance(seen.demos, Trajectories) or np.linalg.cond(scaled) > 1e10:
+    if not isinstance(seen.demos, Trajectories) or seen.paths is None or np.linalg.cond(scaled) > 1e10:
         return unknown
-    scores = np.asarray(last.scores) * seen.demos.weights[:, None]
+    scores = np.asarray(path_scores(as_given(model), plan, seen.paths)) * seen.demos.weights[:, None]
     groups = clusters(seen.demos)
     summed = np.zeros((int(groups.max()) + 1, count))
     np.add.at(summed, groups, scores)
