@@ -101,6 +101,25 @@ def test_samples_that_cannot_be_drawn_are_refused(change, sentence):
         sample_trajectories(MDP, arguments.pop("log_policy"), **arguments)
 
 
+def test_one_path_that_is_seen_too_often_is_noticed_among_common_ones():
+    mdp, features = world(41)
+    weights = np.array([0.2, -0.5, 0.6])
+    log_policy = np.log(policy(mdp, features, weights, discount=0.9))
+    long = demonstrate(mdp, features, weights, {"discount": 0.9}, 0, count=30)
+    # The first 200 are short and repeat by chance; then one path of some steps comes five times.
+    short = demonstrate(mdp, features, weights, {"discount": 0.9}, 1, count=200)
+    states = np.full((205, long.states.shape[1]), -1)
+    actions = np.full((205, long.actions.shape[1]), -1)
+    states[:200, :2], actions[:200, :1] = short.states[:, :2], short.actions[:, :1]
+    states[200:, :9], actions[200:, :8] = long.states[4, :9], long.actions[4, :8]
+    demos = trajectories_from_arrays(states, actions)
+    sentence = explain_copies(demos, log_policy, check_demonstrations(mdp, demos).sum(1))
+    assert sentence is not None
+    assert sentence.startswith(
+        "4 of 205 trajectories are copies of others, step by step (the first: '201' of '200')"
+    )
+
+
 def test_short_trajectories_that_repeat_by_chance_are_not_copies_and_doubled_long_ones_are():
     mdp, features = world(41)
     weights = np.array([0.2, -0.5, 0.6])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def deep_maxent(
         )
         run.manifest["answer"] |= record_networks(run, estimate)
         say("how well it foretells, and what it predicts")
-        log_policy = policy_of(opened.mdp, estimate)  # pyright: ignore[reportArgumentType]
+        log_policy = policy_of(opened.mdp, estimate)
         irl_parts.record_scores(run, opened, log_policy, "deep maximum entropy")
         irl_parts.record_flows(run, opened, irl_parts.flows_of(opened, log_policy))
         irl_parts.record_map(run, opened.mdp, estimate.reward, log_policy)
@@ -132,7 +132,7 @@ def record_networks(run: Run, estimate: DeepEstimate) -> dict[str, Any]:
             if member.validation is not None:
                 row["validation"] = float(member.validation[step])
             run.rows.append(row)
-    found = {"networks": len(estimate.members)}
+    found: dict[str, float] = {"networks": len(estimate.members)}
     if len(estimate.members) > 1:
         run.arrays["spread"] = estimate.spread
         found["spread"] = float(estimate.spread[estimate.allowed].mean())
@@ -151,7 +151,8 @@ def _changed(opened, estimate: DeepEstimate, change: Change, offset):
     """The changed problem; what a network pays in an old goal is what it says of the features there."""
     if not change.asked:
         return None
-    network, features = estimate.network, opened.features
+    network: Callable = estimate.network  # pyright: ignore[reportAssignmentType]
+    features = opened.features
     said = np.asarray(jax.vmap(network)(features.reshape(-1, features.shape[-1]))).reshape(features.shape[:2])
     rest = said if offset is None else said + offset
     return irl_parts.changed(opened, estimate.reward, None, change, rest)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import binom
 
 from maxentrl.core.check import InputError, check_horizon, check_memory, check_shape
 from maxentrl.core.precision import in_double_precision
@@ -23,6 +24,9 @@ from maxentrl.models.transition import Dense
 
 BATCH = 4096
 """Trajectories sampled side by side; more would only take memory."""
+
+FALSE_ALARMS, LENIENCE = 1e-3, 0.8
+"""How often copies are suspected where chance alone repeats; what log-probabilities of trajectories are multiplied by."""
 
 
 class Visits(NamedTuple):
@@ -179,11 +183,13 @@ def check_visits(mdp: TabularMDP, counts, horizon: int | None) -> np.ndarray:
 
 
 def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions: np.ndarray) -> str | None:
-    """One sentence when more trajectories repeat each other, step by step, than chance would bring; else
-    None.
+    """One sentence when trajectories repeat others, step by step, more often than chance would; else None.
 
-    Short trajectories do repeat. What chance would bring is the expected number of equal pairs, were each
-    trajectory drawn again, from its start, by this policy.
+    Short and likely trajectories do repeat. Two questions are asked. Are there more equal pairs than expected, were
+    each trajectory drawn again, from its start, by this policy? And is there one trajectory that is seen too often:
+    r times among n has a chance of P(X >= r - 1) at most, X binomial of n - 1 draws, times the number of distinct
+    trajectories that were looked at (Bonferroni)? As no policy is quite right, twice the expected pairs are allowed,
+    and the logarithm of a trajectory's probability may be off by a fifth.
 
     Args:
         log_policy: [S, A] or [T, S, A]. log_transitions: [N], summed log P(s'|s,a) of each trajectory.
@@ -193,18 +199,23 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
     log_pi = log_policy[t, s, a] if log_policy.ndim == 3 else log_policy[s, a]
     log_path = log_transitions + np.bincount(i, log_pi, minlength=demos.count)
     rows = np.concatenate([demos.states, demos.actions, demos.next_states], axis=1)
-    copies = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    _, first, which, repeats = copies
+    distinct = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    _, first, which, repeats = distinct
     which = which.reshape(-1)
     starts = np.bincount(demos.states[:, 0])
     log_start = np.log(starts[demos.states[:, 0]] / demos.count)
     expected = (demos.count - 1) / 2 * float(np.exp(np.minimum(log_path + log_start, 0)).sum())
     pairs = float((repeats * (repeats - 1) / 2).sum())
+    odd = repeats > 1
     # Pairs scatter more than independent events do when a few trajectories are common: hence the 2.
-    if pairs > 2 * expected + 6 * math.sqrt(expected) + 0.5:
-        twin = int(np.flatnonzero(first[which] != np.arange(demos.count))[0])
+    if pairs <= 2 * expected + 6 * math.sqrt(expected) + 0.5:
+        likely = np.exp(np.minimum(LENIENCE * log_path[first] + log_start[first], 0))
+        chance = binom.logsf(repeats - 2, demos.count - 1, likely)
+        odd &= chance + math.log(len(first)) < math.log(FALSE_ALARMS)
+    if odd.any():
+        twin = int(np.flatnonzero(odd[which] & (first[which] != np.arange(demos.count)))[0])
         return (
-            f"{int((repeats - 1).sum())} of {demos.count} trajectories are copies of others, step by step "
+            f"{int((repeats - 1)[odd].sum())} of {demos.count} trajectories are copies of others, step by step "
             f"(the first: {demos.ids[twin]!r} of {demos.ids[first[which[twin]]]!r}), more than chance "
             "would bring; if they were entered twice, the standard errors are too small."
         )

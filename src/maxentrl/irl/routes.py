@@ -263,7 +263,7 @@ def _make_feasible(whole: Likelihood, begin: np.ndarray, temperature: float) -> 
     )
     raise InfeasibleError(
         f"no weights with a finite solution were found. At the starting weights, {reason} "
-        "Give other starting weights (start=...), or features that make every loop cost something."
+        "Give other starting weights (start), or features that make every loop cost something."
     )
 
 

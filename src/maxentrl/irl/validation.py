@@ -16,6 +16,7 @@ from maxentrl.data.split import By, folds
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer.solution import solve
 from maxentrl.irl.baselines import behaviour_cloning, uniform_policy
+from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.demonstrations import check_demonstrations
 from maxentrl.irl.estimate import Estimate
 from maxentrl.models.tabular import TabularMDP
@@ -60,7 +61,7 @@ class Ratio(NamedTuple):
 
 
 @in_double_precision
-def policy_of(mdp: TabularMDP, estimate: Estimate) -> np.ndarray:
+def policy_of(mdp: TabularMDP, estimate: Estimate | DeepEstimate) -> np.ndarray:
     """log pi(a|s) of an estimate, [S, A] or [T, S, A]: planned with its reward, in a problem that may be another."""
     settings = estimate.settings
     plan = solve(
@@ -125,7 +126,7 @@ def _scored(demos: Trajectories, single: np.ndarray, name: str, confidence: floa
 
 
 def held_out(
-    mdp: TabularMDP, estimate: Estimate, demos: Trajectories, *, confidence: float = 0.95
+    mdp: TabularMDP, estimate: Estimate | DeepEstimate, demos: Trajectories, *, confidence: float = 0.95
 ) -> HeldOut:
     """The log-likelihood that an estimate gives to the decisions of other demonstrations.
 
@@ -136,7 +137,12 @@ def held_out(
 
 
 def compare(
-    mdp: TabularMDP, estimate: Estimate, train: Trajectories, test: Trajectories, *, confidence: float = 0.95
+    mdp: TabularMDP,
+    estimate: Estimate | DeepEstimate,
+    train: Trajectories,
+    test: Trajectories,
+    *,
+    confidence: float = 0.95,
 ) -> tuple[HeldOut, HeldOut, HeldOut]:
     """Held-out likelihood of an estimate, of behaviour cloning with Laplace smoothing, and of random choice."""
     cloned = score(mdp, behaviour_cloning(mdp, train), test, name="behaviour cloning", confidence=confidence)
@@ -157,7 +163,7 @@ def cross_validate(
     """Each trajectory foretold by a policy fitted without it: in all, and fold by fold.
 
     Args:
-        fit: training demonstrations -> `Estimate`, or a policy log pi [S, A] or [T, S, A].
+        fit: training demonstrations -> an estimate, or a policy log pi [S, A] or [T, S, A].
         count: of folds, at least 2. key: of `jax.random`. by: what is never torn apart, see `folds`.
 
     Returns:
@@ -168,7 +174,7 @@ def cross_validate(
     name = "cross validation"
     for k, (train, test) in enumerate(folds(demos.count, demos.groups, count=count, key=key, by=by)):
         made = fit(demos.take(train))
-        log_policy = policy_of(mdp, made) if isinstance(made, Estimate) else made
+        log_policy = policy_of(mdp, made) if isinstance(made, Estimate | DeepEstimate) else made
         held = demos.take(test)
         parts.append(score(mdp, log_policy, held, name=f"fold {k + 1}", confidence=confidence))
         single[test] = log_likelihoods(held, log_policy)
