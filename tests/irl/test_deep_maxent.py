@@ -283,8 +283,8 @@ def test_features_of_states_and_of_actions_give_the_same_answer(small):
         deep_maxent.fit(mdp, table, demos, key=key(7), discount=0.9, training=Training(max_steps=5))
         for table in (states, wide)
     )
-    # The same sums in another order.
-    np.testing.assert_allclose(one.reward, two.reward, atol=1e-12)
+    # The same sums in another order, in a network of float32: a few units in the last place after five steps.
+    np.testing.assert_allclose(one.reward, two.reward, rtol=64 * 2.0**-23, atol=64 * 2.0**-23)
 
 
 def test_the_posterior_form_is_trained_on_whole_trajectories(small):
