@@ -17,19 +17,19 @@ FIELD = """
     ....
 """
 """A field of eleven cells; the goal is a terminal state."""
-STEP, MUD = -1.0, -1.5
+STEP, MUD = -1.0, -3.0
 
 
 def field() -> TabularMDP:
-    """The field, where a step costs 1 and the middle column 1.5 more; paths to the goal, discount 1."""
+    """The field, where a step costs 1 and mud on the short way 3 more; paths to the goal, discount 1."""
     mdp = envs.gridworld(FIELD, goals={"G": 0.0}, step_reward=0.0)
     return mdp.with_reward(features(mdp) @ np.array([STEP, MUD]))
 
 
 def features(mdp: TabularMDP) -> np.ndarray:
-    """[S, A, 2]: each step, and mud in the third column."""
+    """[S, A, 2]: each step, and mud in the third cell of the first row."""
     place = np.asarray(mdp.coordinates)
-    by_state = np.stack([np.ones(mdp.states), place[:, 0] == 2], 1).astype(float)
+    by_state = np.stack([np.ones(mdp.states), (place == [2, 0]).all(1)], 1).astype(float)
     return np.repeat(by_state[:, None], mdp.actions, 1)
 
 

@@ -42,7 +42,9 @@ def refused(capsys: pytest.CaptureFixture[str], here: Path, *arguments: str) -> 
     return last
 
 
-@pytest.mark.parametrize("words", [("--help",), ("plan", "--help"), ("irl", "mce", "--help")])
+@pytest.mark.parametrize(
+    "words", [("--help",), ("plan", "--help"), ("irl", "mce", "--help"), ("irl", "max-margin", "--help")]
+)
 def test_help_is_answered_before_anything_heavy_is_imported(words):
     begun = time.perf_counter()
     answer = start(*words)

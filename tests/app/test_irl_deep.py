@@ -8,9 +8,9 @@ import signal
 
 import numpy as np
 import pytest
-from fields import write_field
 from safetensors.numpy import load_file
 
+from fields import write_field
 from maxentrl.app import cli
 from maxentrl.irl import deep_estimate
 

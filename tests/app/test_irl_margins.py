@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from fields import features, field, write_field
 
+from fields import features, field, write_field
 from maxentrl import read_trajectories, save_problem
 from maxentrl.app import cli
 from maxentrl.irl import apprenticeship, max_margin
@@ -58,7 +58,7 @@ def test_maximum_margin_planning_learns_from_several_maps(here):
     words = ("--discount", "0.9", "--tolerance", "0.01", "--test", "0.2", "--out", "run")
     assert cli.main(["irl", "max-margin", *maps, *words]) == cli.DONE
     answer = answer_of(here / "run")
-    assert [one["name"] for one in answer["maps"]] == ["problem.npz", "other.npz"]
+    assert [one["name"] for one in answer["maps"]] == ["map 1, problem.npz", "map 2, other.npz"]
     # The same map twice: the same numbers twice, and those of the library for one.
     first, second = answer["maps"]
     assert {k: v for k, v in first.items() if k != "name"} == {k: v for k, v in second.items() if k != "name"}

@@ -113,11 +113,11 @@ def test_cross_validation_foretells_each_trajectory_once_from_the_others():
 
 
 def test_the_likelihood_ratio_of_a_true_small_model_is_chi_square():
-    """150 data sets in which the third weight is zero: p-values are uniform (Kolmogorov-Smirnov, level 1e-3)."""
+    """80 data sets in which the third weight is zero: p-values are uniform (Kolmogorov-Smirnov, level 1e-3)."""
     truth = np.array([0.2, -0.5, 0.0])
-    demos = demonstrate(MDP, FEATURES, truth, {"discount": 0.9}, seed=3, count=150 * 40)
+    demos = demonstrate(MDP, FEATURES, truth, {"discount": 0.9}, seed=3, count=80 * 40)
     p = []
-    for rows in np.arange(demos.count).reshape(150, 40):
+    for rows in np.arange(demos.count).reshape(80, 40):
         part = demos.take(rows)
         large = mce.fit(MDP, FEATURES, part, discount=0.9)
         small = mce.fit(MDP, FEATURES[..., :2], part, discount=0.9)

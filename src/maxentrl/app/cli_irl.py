@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import OmitArgPrefixes, arg
 from tyro.extras import SubcommandApp
 
 from maxentrl.app.options import (
@@ -25,7 +25,6 @@ from maxentrl.app.progress import ended, numbers, progress
 
 irl = SubcommandApp()
 
-Flat = arg(name="")
 Start = Annotated[
     str | None,
     arg(metavar="W,W,...", help="weights at which the search starts, in the order of the features"),
@@ -46,11 +45,11 @@ Dynamics = Annotated[
 
 @irl.command
 def mce(
-    files: Annotated[Files, Flat],
-    clock: Annotated[Clock, Flat] = CLOCK,
-    who: Annotated[Demonstrator, Flat] = DEMONSTRATOR,
-    aside: Annotated[Aside, Flat] = ASIDE,
-    change: Annotated[Change, Flat] = CHANGE,
+    files: OmitArgPrefixes[Files],
+    clock: OmitArgPrefixes[Clock] = CLOCK,
+    demonstrator: OmitArgPrefixes[Demonstrator] = DEMONSTRATOR,
+    aside: OmitArgPrefixes[Aside] = ASIDE,
+    change: OmitArgPrefixes[Change] = CHANGE,
     *,
     l2: Penalty = 0.0,
     start: Start = None,
@@ -67,24 +66,32 @@ def mce(
             from maxentrl.app import routes
 
             _only_for_tables(
-                offset=files.offset, discount=clock.discount, horizon=clock.horizon, prior=who.prior
+                offset=files.offset, discount=clock.discount, horizon=clock.horizon, prior=demonstrator.prior
             )
-            road = {"goal": goal, "links": links, "start": begin, "l2": l2, "temperature": who.temperature}
+            road = {
+                "goal": goal,
+                "links": links,
+                "start": begin,
+                "l2": l2,
+                "temperature": demonstrator.temperature,
+            }
             done = routes.irl_mce(**_network(files, aside, change), **road, say=say)
         else:
             from maxentrl.app import irl_runs
 
-            done = irl_runs.mce(files, clock, who, aside, change, l2=l2, start=begin, loss=loss, say=say)
+            done = irl_runs.mce(
+                files, clock, demonstrator, aside, change, l2=l2, start=begin, loss=loss, say=say
+            )
     return ended(done, files.out)
 
 
 @irl.command
 def maxent(
-    files: Annotated[Files, Flat],
-    clock: Annotated[Clock, Flat] = CLOCK,
-    who: Annotated[Demonstrator, Flat] = DEMONSTRATOR,
-    aside: Annotated[Aside, Flat] = ASIDE,
-    change: Annotated[Change, Flat] = CHANGE,
+    files: OmitArgPrefixes[Files],
+    clock: OmitArgPrefixes[Clock] = CLOCK,
+    demonstrator: OmitArgPrefixes[Demonstrator] = DEMONSTRATOR,
+    aside: OmitArgPrefixes[Aside] = ASIDE,
+    change: OmitArgPrefixes[Change] = CHANGE,
     *,
     l2: Penalty = 0.0,
     start: Start = None,
@@ -97,15 +104,17 @@ def maxent(
         from maxentrl.app import irl_runs
 
         begin = numbers(start, "start", "-2.5,-1") or None
-        done = irl_runs.maxent(files, clock, who, aside, change, l2=l2, start=begin, method=method, say=say)
+        done = irl_runs.maxent(
+            files, clock, demonstrator, aside, change, l2=l2, start=begin, method=method, say=say
+        )
     return ended(done, files.out)
 
 
 @irl.command
 def apprenticeship(
-    files: Annotated[Files, Flat],
-    clock: Annotated[Clock, Flat] = CLOCK,
-    aside: Annotated[Aside, Flat] = ASIDE,
+    files: OmitArgPrefixes[Files],
+    clock: OmitArgPrefixes[Clock] = CLOCK,
+    aside: OmitArgPrefixes[Aside] = ASIDE,
     *,
     method: Annotated[
         Literal["max-margin", "projection"], arg(help="fewest policies, or no quadratic program")
@@ -127,9 +136,9 @@ def apprenticeship(
 
 @irl.command(name="max-margin")
 def max_margin(
-    maps: Annotated[Maps, Flat],
-    clock: Annotated[Clock, Flat] = CLOCK,
-    aside: Annotated[Aside, Flat] = ASIDE,
+    maps: OmitArgPrefixes[Maps],
+    clock: OmitArgPrefixes[Clock] = CLOCK,
+    aside: OmitArgPrefixes[Aside] = ASIDE,
     *,
     method: Annotated[Literal["qp", "subgradient"], arg(help="cutting planes, or subgradient steps")] = "qp",
     regularisation: Annotated[float, arg(help="weight of the length of the weights, positive")] = 1e-2,
@@ -159,11 +168,11 @@ def max_margin(
 
 @irl.command(name="deep-maxent")
 def deep_maxent(
-    files: Annotated[Files, Flat],
-    clock: Annotated[Clock, Flat] = CLOCK,
-    who: Annotated[Demonstrator, Flat] = DEMONSTRATOR,
-    aside: Annotated[Aside, Flat] = ASIDE,
-    change: Annotated[Change, Flat] = CHANGE,
+    files: OmitArgPrefixes[Files],
+    clock: OmitArgPrefixes[Clock] = CLOCK,
+    demonstrator: OmitArgPrefixes[Demonstrator] = DEMONSTRATOR,
+    aside: OmitArgPrefixes[Aside] = ASIDE,
+    change: OmitArgPrefixes[Change] = CHANGE,
     *,
     dynamics: Dynamics = "given",
     hidden: Annotated[
@@ -192,15 +201,23 @@ def deep_maxent(
             from maxentrl.app import routes
 
             _only_for_tables(
-                offset=files.offset, discount=clock.discount, horizon=clock.horizon, prior=who.prior
+                offset=files.offset, discount=clock.discount, horizon=clock.horizon, prior=demonstrator.prior
             )
             begin = numbers(start, "start", "-2.5,-1") or None
-            road = {"goal": goal, "links": links, "start": begin, "l2": l2, "temperature": who.temperature}
+            road = {
+                "goal": goal,
+                "links": links,
+                "start": begin,
+                "l2": l2,
+                "temperature": demonstrator.temperature,
+            }
             done = routes.irl_deep(**_network(files, aside, change), **road, **how, say=say)
         else:
             from maxentrl.app import irl_deep
 
-            done = irl_deep.deep_maxent(files, clock, who, aside, change, dynamics=dynamics, **how, say=say)
+            done = irl_deep.deep_maxent(
+                files, clock, demonstrator, aside, change, dynamics=dynamics, **how, say=say
+            )
     return ended(done, files.out)
 
 

@@ -186,7 +186,7 @@ def _look_through(run: Run, opened: Opened, number: int | None) -> None:
         words = {"train": "fitted to", "validation": "validation", "test": "test"}[name]
         known.append(
             {
-                "map": None if number is None else opened.title,
+                "map": None if number is None else f"map {number + 1}, {opened.title}",
                 "part": words,
                 "trajectories": facts.trajectories,
                 "steps": facts.steps,

@@ -217,9 +217,10 @@ def _open_maps(run: Run, maps: Maps, aside: Aside) -> list[Opened]:
 
 
 def _titles(opened: list[Opened]) -> list[str]:
-    """A name for each map: its problem's, and its number where that is not enough."""
-    titles = [one.title for one in opened]
-    return titles if len(set(titles)) == len(titles) else [f"{t} ({i + 1})" for i, t in enumerate(titles)]
+    """A name for each map: its problem's, behind its number where there are several."""
+    if len(opened) == 1:
+        return [opened[0].title]
+    return [f"map {i + 1}, {one.title}" for i, one in enumerate(opened)]
 
 
 def _record_margin(run: Run, found: MaxMargin) -> dict[str, Any]:

@@ -181,14 +181,11 @@ def record_change(run: Run, opened: Opened, reward: np.ndarray, after: TabularMD
         }
         for s, a in zip(*np.nonzero(used), strict=True)
     ]
+    first = np.where(np.asarray(mdp.terminal), found.before.states, 0.0)
+    then = np.where(np.asarray(after.terminal), found.after.states, 0.0)
     ends = [
-        {
-            "state": mdp.state_name(int(s)),
-            "before": float(found.before.states[s]),
-            "after": float(found.after.states[s]),
-        }
-        for s in np.flatnonzero(np.asarray(mdp.terminal) | np.asarray(after.terminal))
-        if max(found.before.states[s], found.after.states[s]) > 1e-9
+        {"state": mdp.state_name(int(s)), "before": float(first[s]), "after": float(then[s])}
+        for s in np.flatnonzero((first > 1e-9) | (then > 1e-9))
     ]
     run.tables["counterfactual"] = rows
     run.arrays |= {"flows_before": found.before.actions, "flows_after": found.after.actions}

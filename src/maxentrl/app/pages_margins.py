@@ -25,7 +25,7 @@ def apprenticeship(manifest: dict[str, Any], folder: Path) -> list[str]:
         f"<h1>An apprentice of {number(trajectories)} demonstrations in {text(problem['title'])}</h1>",
         paragraph(
             f"A mixture of {sections.count(answer['mixed'], 'policy').replace('policys', 'policies')}, at distance "
-            f"<b>{number(answer['margin'], 4)}</b> from the expert's feature expectations, {future(asked)}.",
+            f"<b>{sections.tiny(answer['margin'], 4)}</b> from the expert's feature expectations, {future(asked)}.",
             "answer",
         ),
         warnings(manifest["warnings"]),
@@ -35,7 +35,7 @@ def apprenticeship(manifest: dict[str, Any], folder: Path) -> list[str]:
             "Whatever the expert wants, if it is linear in the features, $r(s,a) = w · f(s,a)$, then a policy with the "
             "same feature expectations earns as much:"
         ),
-        formula("μ(π) = E Σ_t γ^t f(s_t, a_t),   | w · μ(π) − w · μ(expert) | ≤ |w| · | μ(π) − μ(expert) |"),
+        formula("μ(π) = E Σ_t γᵗ f(s_t, a_t),   | w · μ(π) − w · μ(expert) | ≤ |w| · | μ(π) − μ(expert) |"),
         paragraph(
             "Policy after policy is made, each the best for the reward by which the expert is furthest ahead of all "
             "policies so far; at the start of an episode the apprentice chooses one of them. What the expert wants is not "
@@ -96,8 +96,8 @@ def max_margin(manifest: dict[str, Any], folder: Path) -> list[str]:
         paragraph("maxentrl · maximum margin planning", "kicker"),
         f"<h1>A reward under which the demonstrations in {where} are best</h1>",
         paragraph(
-            f"{sections.count(len(answer['weights']), 'weight')}, at most <b>{number(answer['gap'], 3)}</b> above the "
-            f"lowest possible objective {number(answer['bound'], 5)}, for an expert who plans {future(asked)}.",
+            f"{sections.count(len(answer['weights']), 'weight')}, at most <b>{sections.tiny(answer['gap'], 3)}</b> "
+            f"above the lowest possible objective {number(answer['bound'], 5)}, for an expert who plans {future(asked)}.",
             "answer",
         ),
         warnings(manifest["warnings"]),

@@ -33,7 +33,7 @@ def question(
         ),
     ]
     if temperature:
-        rows.append(("temperature α", f"{asked['temperature']} units of reward"))
+        rows.append(("temperature α", f"{asked['temperature']:g} units of reward"))
     rows.append(("future", future(asked).replace("<sup>", "^").replace("</sup>", "")))
     if temperature and asked.get("prior"):
         rows.append(("prior ρ", prior[asked["prior"]]))
@@ -47,8 +47,8 @@ def demonstrations(answer: Mapping[str, Any]) -> list[str]:
         return []
     blocks = [heading("The demonstrations")]
     for part in parts:
-        where = f" in {text(part['map'])}" if part["map"] else ""
-        named = f"<b>{text(part['part'][:1].upper() + part['part'][1:])}{where}:</b> "
+        named = part["part"] if part["map"] is None else f"{part['map']}, {part['part']}"
+        named = f"<b>{text(named[:1].upper() + named[1:])}:</b> "
         lead = named if len(parts) > 1 else ""
         blocks.append(paragraph(lead + text(" ".join(part["sentences"]))))
     return blocks
@@ -166,10 +166,18 @@ def change(answer: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) ->
     done = [f"the action {words[1]} is closed in {words[0]}" for words in map(_two, asked["close_arc"])]
     done += [f"the goal {words[0]} moves to {words[1]}" for words in map(_two, asked["move_goal"])]
     rows = [
-        [row["state"], row["action"], short(row["before"]), short(row["after"]), short(row["change"])]
+        [
+            row["state"],
+            row["action"],
+            *(short(round(float(row[key]), 4)) for key in ("before", "after", "change")),
+        ]
         for row in found["largest"]
     ]
-    ends = [[row["state"], short(row["before"]), short(row["after"])] for row in found["ends"]]
+    ends = [
+        [row["state"], *(short(round(float(row[key]), 4)) for key in ("before", "after"))]
+        for row in found["ends"]
+    ]
+    worth = [number(round(float(found[key]), 9)) for key in ("value_before", "value_after")]
     discounted = asked["discount"] not in (None, 1.0)
     weighted = ", each step counted with its discount" if discounted else ""
     return [
@@ -177,7 +185,7 @@ def change(answer: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) ->
         paragraph(
             f"What if {text(_listed(done))}? The demonstrator, with the recovered reward, plans again; what follows are "
             f"expected numbers per journey{weighted}, from where the demonstrations begin. The start is worth "
-            f"{number(found['value_before'])} before and {number(found['value_after'])} after, in units of reward."
+            f"{worth[0]} before and {worth[1]} after, in units of reward."
         ),
         *([table(("ends in", "before", "after"), ends)] if ends else []),
         paragraph(f"The largest of the changes in {number(found['choices'])} choices:"),
@@ -218,6 +226,11 @@ def interval(lower: Any, upper: Any, digits: int = 3) -> str:
 def short(value: Any, digits: int = 4) -> float:
     """A number to a few figures; it may be spelled as a word, such as "inf"."""
     return float(f"{float(value):.{digits}g}")
+
+
+def tiny(value: Any, digits: int) -> str:
+    """A distance or gap in markup, where rounding is no news."""
+    return number(value, digits) if float(value) > 1e-9 else "less than 10<sup>−9</sup>"
 
 
 def sentence(words: str) -> str:

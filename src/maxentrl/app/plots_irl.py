@@ -8,12 +8,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from maxentrl.app import maps
 from maxentrl.app.maps import INK
 from maxentrl.app.plots import BLUE, GREEN, ORANGE, RED, STYLE, svg
 from maxentrl.irl.reward import choices
 from maxentrl.models.tabular import TabularMDP
+
+ROUNDING = 1e-9
+"""Share of the first value of a curve below which there is only rounding to see."""
 
 POINTS = 3_000
 """Scatter plots with more points than this are embedded as pixels."""
@@ -51,7 +55,7 @@ def scores(names: Sequence[str], values: Sequence[float], intervals: Sequence[tu
 def flows(observed: np.ndarray, predicted: np.ndarray) -> bytes:
     """Observed counts of decisions against predicted ones, with the band in which chance alone would put them."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+        figure = Figure(figsize=(7, 4.4), layout="constrained")
         axes = figure.subplots()
         top = 1.12 * max(float(observed.max()), float(predicted.max()), 1.0)
         line = np.linspace(0, top, 200)
@@ -66,10 +70,14 @@ def flows(observed: np.ndarray, predicted: np.ndarray) -> bytes:
             color=BLUE,
             alpha=0.6,
             linewidth=0,
+            clip_on=False,
+            zorder=3,
             rasterized=bool(shown.sum() > POINTS),
         )
         axes.set(xlim=(0, top), ylim=(0, top), xlabel="predicted decisions", ylabel="observed decisions")
         axes.set_aspect("equal")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         return svg(figure, "flows")
 
 
@@ -81,7 +89,7 @@ def reward_map(mdp: TabularMDP, reward: np.ndarray, log_policy: np.ndarray) -> b
     with mpl.rc_context(STYLE):
         figure, axes = _one_map(mdp)
         drawn = maps.field(axes, mdp, mean, "Oranges", None, ceiling=0.75)
-        _bar(figure, axes, drawn, "reward (its units)")
+        _bar(figure, axes, drawn, "reward")
         maps.marks(axes, mdp)
         maps.arrows(axes, mdp, np.exp(np.asarray(log_policy)))
         return svg(figure, "reward")
@@ -125,6 +133,7 @@ def margins(values: np.ndarray, bounds: np.ndarray, tolerance: float) -> bytes:
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         axes = figure.subplots()
         step = np.arange(1, len(values) + 1)
+        values = np.maximum(values, ROUNDING * values[0])
         axes.plot(step, values, "o-", color=BLUE, ms=4, label="distance of the mixture")
         if (bounds > 0).any():
             axes.plot(
@@ -140,7 +149,7 @@ def margins(values: np.ndarray, bounds: np.ndarray, tolerance: float) -> bytes:
         positive = values[values > 0]
         if len(positive) and positive.max() > 20 * max(tolerance, 1e-300):
             axes.set_yscale("log")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
         return svg(figure, "margins")
 
@@ -172,7 +181,8 @@ def gap(history: np.ndarray, bound: float) -> bytes:
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         axes = figure.subplots()
         step = np.arange(1, len(history) + 1)
-        over = np.maximum(np.asarray(history) - bound, 0.0)
+        over = np.asarray(history) - bound
+        over = np.maximum(over, ROUNDING * over.max())
         best = np.minimum.accumulate(over)
         axes.plot(step, over, ".", color="#999999", ms=5, label="at each evaluation")
         axes.plot(step, best, "-", color=BLUE, lw=1.8, label="best so far")
@@ -181,7 +191,7 @@ def gap(history: np.ndarray, bound: float) -> bytes:
         else:
             axes.set_ylim(0, None)
         axes.set(xlabel="evaluations", ylabel="above the proven bound")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         return svg(figure, "gap")
 

@@ -86,4 +86,4 @@ def _from_the_end(choices: Choices, forward, chance, start, groups) -> np.ndarra
 def is_deterministic(mdp: TabularMDP) -> bool:
     """Whether every choice leads to one state."""
     flow = Choices(mdp).flow
-    return flow.nnz == flow.shape[0]
+    return flow.nnz == len(flow.indptr) - 1

@@ -122,7 +122,7 @@ def _open(minari: ModuleType, dataset: str | os.PathLike[str]):
 
 
 def _whole(values, count: int, what: str, episode: int) -> np.ndarray:
-    array = np.asarray(values) if not isinstance(values, dict | tuple) else np.zeros(0)
+    array: np.ndarray = np.asarray(values) if not isinstance(values, dict | tuple) else np.zeros(0)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or array.dtype.kind not in "iu":
