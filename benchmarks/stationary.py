@@ -263,8 +263,8 @@ def peak(states: int, family: str, temperature: float) -> dict:
     )
 
 
-def batch(states: int, family: str, temperature: float) -> dict:
-    """Eight rewards on the same transitions as one vmap, against one alone."""
+def batch(states: int, family: str, temperature: float, kind: str) -> dict:
+    """Eight rewards on the same transitions as one vmap, against one alone: close to each other, or unrelated."""
     import jax
     import jax.numpy as jnp
 
@@ -273,7 +273,9 @@ def batch(states: int, family: str, temperature: float) -> dict:
     arrays = problems.FAMILIES[family](states)
     mdp = me.TabularMDP((arrays.successor, arrays.probability), arrays.reward, prior="counting")
     rng = np.random.default_rng(1)
-    rewards = arrays.reward + 0.1 * rng.random((8, *arrays.reward.shape))
+    shape = (8, *arrays.reward.shape)
+    close = arrays.reward + 0.1 * rng.random(shape)
+    rewards = close if kind == "close" else rng.permuted(np.broadcast_to(arrays.reward, shape), axis=1)
     with jax.enable_x64(True):
         many = jnp.asarray(rewards)
 
@@ -290,6 +292,10 @@ def batch(states: int, family: str, temperature: float) -> dict:
         taken = measure.interleaved(calls, rounds=5)
     one, eight = (float(np.median(taken[name])) for name in ("alone", "together"))
     return dict(one=one / 8, eight=eight)
+
+
+KINDS = ("close", "unrelated")
+"""Rewards of a batch: one and its neighbours (a tenth of its range apart), or its entries shuffled each time."""
 
 
 def others(options) -> None:
@@ -333,23 +339,15 @@ def others(options) -> None:
         "",
     ]
     rows = []
-    for states in (10_000, 100_000):
-        for family in problems.FAMILIES:
-            for temperature in (0.0, 1.0):
-                arguments = ["--child", "batch", states, family, temperature]
-                found = json.loads(measure.child("benchmarks.stationary", arguments))
-                ratio = found["eight"] / found["one"]
-                rows.append(
-                    [
-                        family,
-                        states,
-                        f"{temperature:g}",
-                        f"{found['one']:.4f}",
-                        f"{found['eight']:.4f}",
-                        f"{ratio:.2f}",
-                    ]
-                )
-    heads = ["successors", "states", "temperature", "one s (mean of 8)", "eight s", "eight / one"]
+    places = [
+        (s, f, t, k) for s in (10_000, 100_000) for f in problems.FAMILIES for t in (0.0, 1.0) for k in KINDS
+    ]
+    for states, family, temperature, kind in places:
+        arguments = ["--child", "batch", states, family, temperature, kind]
+        found = json.loads(measure.child("benchmarks.stationary", arguments))
+        taken = f"{found['one']:.4f}", f"{found['eight']:.4f}", f"{found['eight'] / found['one']:.2f}"
+        rows.append([family, states, f"{temperature:g}", kind, *taken])
+    heads = ["successors", "states", "temperature", "rewards", "one s (mean of 8)", "eight s", "eight / one"]
     lines += ["Eight rewards as one program, discount 0.99", "", *measure.table(heads, rows)]
     measure.write(options.out.with_name("stationary_others.txt"), lines)
 

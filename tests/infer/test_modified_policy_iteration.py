@@ -112,6 +112,34 @@ def test_a_batch_of_rewards_is_solved_as_each_alone_and_the_gradient_is_the_occu
     np.testing.assert_allclose(slope, visits, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_batch_of_close_rewards_begins_each_at_its_neighbours_values_and_proves_every_answer(ends):
+    mdp = model(5, True, ends)
+    close = np.asarray(mdp.reward) + 1e-3 * np.random.default_rng(1).normal(size=(2, 3, STATES, ACTIONS))
+
+    def plan(reward):
+        solved = me.solve(mdp.with_reward(reward), temperature=0.0, discount=0.99, tolerance=TOLERANCE)
+        return solved.v, solved.error_bound, solved.sweeps
+
+    with jax.enable_x64(True):
+        found = jax.jit(jax.vmap(jax.vmap(plan)))(jnp.asarray(close))
+    values, bounds, sweeps = map(np.asarray, found)
+    for at in np.ndindex(2, 3):
+        off = np.abs(values[at] - exact(mdp.with_reward(close[at]), 0.0, 0.99)).max()
+        assert off <= bounds[at] <= TOLERANCE
+    assert (sweeps[:, 1:] < sweeps[0, 0]).all()
+
+
+def test_a_batch_of_discounts_is_solved_and_proven():
+    mdp = model(6, False, False)
+    with jax.enable_x64(True):
+        discounts = jnp.array([0.5, 0.99, 0.9])
+        many = jax.vmap(lambda d: me.solve(mdp, temperature=1.0, discount=d, tolerance=TOLERANCE))(discounts)
+    values, bounds = np.asarray(many.v), np.asarray(many.error_bound)
+    for discount, v, bound in zip((0.5, 0.99, 0.9), values, bounds, strict=True):
+        assert np.abs(v - exact(mdp, 1.0, discount)).max() <= bound <= TOLERANCE
+
+
 def test_shared_successors_say_where_every_entry_leads():
     successor, _ = lists(np.random.default_rng(0), True)
     successor = successor.transpose(1, 2, 0)

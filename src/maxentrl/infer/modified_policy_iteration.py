@@ -77,6 +77,13 @@ class Round(NamedTuple):
     done: jax.Array
 
 
+class Neighbour(NamedTuple):
+    """Another problem with the same transitions: its values v [S] and its reward [S, A]."""
+
+    v: jax.Array
+    reward: jax.Array
+
+
 class Outcome(NamedTuple):
     """v [S], proven to within error_bound []; sweeps []: backups taken."""
 
@@ -89,27 +96,30 @@ def modified_policy_iteration(
     mdp: TabularMDP,
     discount,
     temperature,
+    start: Neighbour | None,
+    tolerance,
+    max_sweeps,
     *,
     kind: Kind,
     shared: SharedSuccessors | None,
-    tolerance,
-    max_sweeps,
 ) -> Outcome:
     """Solve V = lme over actions of (reward + discount E[V']), V = 0 at terminal states, in float64.
 
     Args:
         mdp: a problem with successor lists and one reward for all times.
         discount: [] in [0, 1). temperature: [] in (0, inf), looked at when kind is "soft".
-        kind: which limit the action temperature is in.
-        shared: `shared_successors(successor)`, worth its while when kind is not "max" and graphs are local.
+        start: the answer to another reward, from which to begin if the rewards are close.
         tolerance: half-width of the bounds at which to stop; they stop earlier where rounding forbids more.
         max_sweeps: most backups.
+        kind: which limit the action temperature is in.
+        shared: `shared_successors(successor)`, worth its while when kind is not "max" and graphs are local.
     """
     m = sparse.lists(mdp, discount, temperature, kind, shared)
     states = m.live.size
-    start = jnp.min(jnp.where(m.live & jnp.isfinite(m.reward), m.reward, jnp.inf))
-    start = jnp.where(jnp.all(m.live), start / (1.0 - m.discount), 0.0)
-    v = jnp.where(m.live & jnp.isfinite(start), start, 0.0)
+    least = jnp.min(jnp.where(m.live & jnp.isfinite(m.reward), m.reward, jnp.inf))
+    least = jnp.where(jnp.all(m.live), least / (1.0 - m.discount), 0.0)
+    constant = jnp.where(m.live & jnp.isfinite(least), least, 0.0)
+    v = constant if start is None else jnp.where(_near(mdp, start), start.v, constant)
     policy = jnp.zeros(states, jnp.int32) if kind == "max" else jnp.zeros(m.reward.shape, jnp.float32)
     zero, no = jnp.int32(0), jnp.asarray(False)
     infinite = jnp.asarray(jnp.inf, v.dtype)
@@ -121,6 +131,16 @@ def modified_policy_iteration(
         first,
     )
     return Outcome(last.best, last.bound, last.sweeps)
+
+
+def _near(mdp: TabularMDP, start: Neighbour):
+    """Whether the rewards differ by less than a constant guess would be wrong by: what a backup changes unevenly."""
+    told = (mdp.log_prior > -jnp.inf) & ~mdp.terminal[:, None]
+    to_zero = jnp.where(jnp.any(mdp.terminal), 0.0, jnp.inf)
+    low = jnp.minimum(jnp.min(jnp.where(told, mdp.reward, jnp.inf)), to_zero)
+    high = jnp.maximum(jnp.max(jnp.where(told, mdp.reward, -jnp.inf)), -to_zero)
+    apart = jnp.max(jnp.where(told, jnp.abs(mdp.reward - start.reward), 0.0))
+    return (2.0 * apart < high - low) & jnp.all(jnp.isfinite(start.v))
 
 
 def _round(m: sparse.Lists, c: Round, kind: Kind, tolerance) -> Round:

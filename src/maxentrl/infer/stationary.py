@@ -23,7 +23,7 @@ from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Scalar, Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.infer.linear import resolvent, solve_chain
-from maxentrl.infer.modified_policy_iteration import modified_policy_iteration
+from maxentrl.infer.modified_policy_iteration import Neighbour, modified_policy_iteration
 from maxentrl.infer.shared_successors import SharedSuccessors
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Sparse
@@ -95,17 +95,33 @@ def _iterate(
     mdp, temperatures, discount = problem
     kind = temperature_kind(temperatures.action)
 
-    # A batch is solved one problem after the other, each in its own number of sweeps, which on a CPU is fastest. The
-    # rule for batches looks at arguments alone, so nothing traced may be closed over.
-    @jax.custom_batching.sequential_vmap
-    def run(mdp, discount, temperature, shared, tolerance, max_sweeps):
-        limits = {"tolerance": tolerance, "max_sweeps": max_sweeps}
-        return modified_policy_iteration(mdp, discount, temperature, kind=kind, shared=shared, **limits)
+    # A batch is solved one problem after the other, each in its own number of sweeps, which on a CPU is fastest, and
+    # from its neighbour's values if they fit. The rule looks at arguments alone: nothing traced may be closed over.
+    @jax.custom_batching.custom_vmap
+    def run(start, *arguments):
+        mdp, discount, temperature, shared, *limits = arguments
+        return modified_policy_iteration(mdp, discount, temperature, start, *limits, kind=kind, shared=shared)
+
+    @run.def_vmap
+    def in_turn(size, batched, start, *arguments):
+        own, common = eqx.partition(list(arguments), list(batched[1:]))
+
+        def following(neighbour, mine):
+            problem, *rest = eqx.combine(mine, common)
+            outcome = run(neighbour, problem, *rest)
+            return Neighbour(outcome.v, problem.reward), outcome
+
+        begin = jax.tree.map(lambda x, many: x[0] if many else x, start, batched[0])
+        if start is None:
+            begin = Neighbour(jnp.zeros(mdp.states), jnp.full(mdp.reward.shape, jnp.inf))
+        outcomes = jax.lax.scan(following, begin, own, length=size)[1]
+        return outcomes, jax.tree.map(lambda _: True, outcomes)
 
     alpha = temperatures.action if kind == "soft" else 1.0
     numbers = jnp.asarray(discount, float), jnp.asarray(alpha, float)
+    limits = jnp.asarray(tolerance, float), jnp.asarray(max_sweeps)
     arrays, shared = jax.tree.map(jnp.asarray, (mdp.bare(), shared))
-    found = run(arrays, *numbers, shared, jnp.asarray(tolerance, float), jnp.asarray(max_sweeps))
+    found = run(None, arrays, *numbers, shared, *limits)
     v = found.v.astype(mdp.dtype)
     bound = found.error_bound + jnp.max(jnp.abs(v.astype(float) - found.v))
     return FixedPoint(v, bound.astype(mdp.dtype), found.sweeps, bound <= tolerance)
