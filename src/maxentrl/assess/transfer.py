@@ -232,8 +232,9 @@ def _number(which: int | str, count: int, names: tuple[str, ...] | None, what: s
 class Flows:
     """How often each state is visited and each action taken, expected from the start, discounted as the problem is.
 
-    states: [S]; for a terminal state, how often it is reached. actions: [S, A]. value: the soft value of the start, in
-    units of reward.
+    states: [S]; for a terminal state, how often it is reached.
+    actions: [S, A].
+    value: the soft value of the start, in units of reward.
     """
 
     states: np.ndarray

@@ -97,9 +97,11 @@ class LinearReward(eqx.Module):
 class Interval:
     """A derived quantity and how sure it is; arrays of its shape.
 
-    estimate; standard_error, inf where it depends on what is not identified; lower, upper: the ends of the interval.
-    level: its nominal coverage. draws: [n, ...] it rests on, or None. failed: draws at which the problem has no
-    solution; they are left out, so the interval is one given that a solution exists.
+    standard_error: inf where the estimate depends on what is not identified.
+    lower, upper: the ends of the interval. level: its nominal coverage.
+    draws: [n, ...] it rests on, or None.
+    failed: draws at which the problem has no solution; they are left out, so the interval is one given that a solution
+        exists.
     """
 
     estimate: np.ndarray

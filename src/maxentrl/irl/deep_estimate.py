@@ -33,7 +33,7 @@ class DeepEstimate:
     """Networks trained to be the reward: one, or an ensemble of M.
 
     method: in words.
-    members: M `Member`s, each a network with the history of its training.
+    members: M of them, each a network with the history of its training.
     rewards: [M, S, A], offset + network, 0 where there is no choice; [M, E] where rewards belong to arcs.
     allowed: bool [S, A] or [E], where there is one.
     log_likelihoods: [M] of the training demonstrations, nats, at the parameters that were kept.
