@@ -54,6 +54,8 @@ class Estimate:
     identity: what it was made from; None where that is not known, and then it cannot be tested against others.
     fisher: [K, K] Fisher information of the weights in the demonstrations, without a penalty: what they can tell
         (`assess.identify`). None where it is not known.
+    free_temperatures: how many temperatures were estimated along with the weights (`temperatures.fit`); AIC and BIC
+        count them.
     """
 
     method: str
@@ -73,6 +75,7 @@ class Estimate:
     warnings: tuple[str, ...]
     identity: Identity | None = None
     fisher: np.ndarray | None = None
+    free_temperatures: int = 0
 
     @property
     def named(self) -> dict[str, float]:
@@ -101,13 +104,14 @@ class Estimate:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion 2 K - 2 log-likelihood."""
-        return 2 * len(self.names) - 2 * self.log_likelihood
+        """Akaike's criterion 2 (K + free temperatures) - 2 log-likelihood."""
+        return 2 * (len(self.names) + self.free_temperatures) - 2 * self.log_likelihood
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion K log(decisions) - 2 log-likelihood."""
-        return len(self.names) * math.log(self.steps) - 2 * self.log_likelihood
+        """Schwarz's criterion (K + free temperatures) log(decisions) - 2 log-likelihood."""
+        count = len(self.names) + self.free_temperatures
+        return count * math.log(self.steps) - 2 * self.log_likelihood
 
     def summary(self) -> str:
         """A table to print."""

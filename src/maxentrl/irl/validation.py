@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -20,6 +20,8 @@ from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.demonstrations import check_demonstrations
 from maxentrl.irl.estimate import Estimate
 from maxentrl.models.tabular import TabularMDP
+
+Value = TypeVar("Value")
 
 
 class HeldOut(NamedTuple):
@@ -64,6 +66,10 @@ class Ratio(NamedTuple):
 def policy_of(mdp: TabularMDP, estimate: Estimate | DeepEstimate) -> np.ndarray:
     """log pi(a|s) of an estimate, [S, A] or [T, S, A]: planned with its reward, in a problem that may be another."""
     settings = estimate.settings
+    if settings["temperature"] is None:
+        raise InputError(
+            "this estimate has no one temperature: take that of a group (Temperatures.of), or all (Temperatures.policies)."
+        )
     plan = solve(
         mdp.with_reward(estimate.reward),
         temperature=settings["temperature"],  # pyright: ignore[reportArgumentType]
@@ -75,8 +81,17 @@ def policy_of(mdp: TabularMDP, estimate: Estimate | DeepEstimate) -> np.ndarray:
     return np.asarray(plan.log_policy)
 
 
-def log_likelihoods(demos: Trajectories, log_policy) -> np.ndarray:
-    """[N]: log pi of the decisions of each trajectory, unweighted, under a policy [S, A] or [T, S, A]."""
+Policy = np.ndarray | Mapping[str, np.ndarray]
+"""log pi(a|s), [S, A] or [T, S, A]; or one for each group of demonstrators, by name."""
+
+
+def log_likelihoods(demos: Trajectories, log_policy: Policy) -> np.ndarray:
+    """[N]: log pi of the decisions of each trajectory, unweighted."""
+    if isinstance(log_policy, Mapping):
+        single = np.zeros(demos.count)
+        for rows, policy in by_group(demos, log_policy):
+            single[rows] = log_likelihoods(demos.take(rows), policy)
+        return single
     log_pi = np.asarray(log_policy)
     i, t = np.nonzero(demos.recorded)
     s, a = demos.states[i, t], demos.actions[i, t]
@@ -89,19 +104,47 @@ def log_likelihoods(demos: Trajectories, log_policy) -> np.ndarray:
     return np.bincount(i, log_pi[t, s, a] if log_pi.ndim == 3 else log_pi[s, a], minlength=demos.count)
 
 
+def by_group(demos: Trajectories, policies: Mapping[str, Value]) -> Iterator[tuple[np.ndarray, Value]]:
+    """The rows [n] of each group in turn, and what is known of it.
+
+    Where only one thing is known, it is known of all demonstrations without groups.
+
+    Raises:
+        InputError: for a group of which nothing is known, and where groups are needed and there are none.
+    """
+    names = demos.groups
+    if names is None and len(policies) > 1:
+        raise InputError("the demonstrations have no groups, and each group has a temperature of its own.")
+    groups = np.array(names if names is not None else demos.count * tuple(policies))
+    for group in np.unique(groups).tolist():
+        if group not in policies:
+            raise InputError(
+                f"the demonstrations hold the group {group!r}, of which there were none to fit, so that its temperature "
+                "is not known."
+            )
+        yield np.flatnonzero(groups == group), policies[group]
+
+
 def score(
-    mdp: TabularMDP, log_policy, demos: Trajectories, *, name: str = "policy", confidence: float = 0.95
+    mdp: TabularMDP,
+    log_policy: Policy,
+    demos: Trajectories,
+    *,
+    name: str = "policy",
+    confidence: float = 0.95,
 ) -> HeldOut:
     """The log-likelihood of the decisions of demonstrations under any policy, with its interval.
 
     Args:
-        log_policy: [S, A] or [T, S, A], nats.
+        log_policy: [S, A] or [T, S, A], nats; or one for each group, by name.
         demos: other demonstrations than those it came from, if it shall mean anything.
         confidence: of the interval, in (0, 1).
     """
     check_demonstrations(mdp, demos)
-    log_pi = np.asarray(log_policy)
-    check_shape(log_pi[0] if log_pi.ndim == 3 else log_pi, (mdp.states, mdp.actions), "log_policy", "[S, A]")
+    for policy in log_policy.values() if isinstance(log_policy, Mapping) else (log_policy,):
+        log_pi = np.asarray(policy)
+        one = log_pi[0] if log_pi.ndim == 3 else log_pi
+        check_shape(one, (mdp.states, mdp.actions), "log_policy", "[S, A]")
     return _scored(demos, log_likelihoods(demos, log_policy), name, confidence)
 
 
