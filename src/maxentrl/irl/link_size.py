@@ -7,50 +7,39 @@ for the pair (o, g) is the expected number of visits to it under fixed rewards,
 
 and a weight on it (negative, where sharing is made up for) gives each pair a reward of its own:
 r(k, a) = w . x(k, a) + w_LS LS(a). So each pair has a matrix of its own too, M D with M = exp(w . x) and
-D = diag(exp(w_LS LS)); but D differs from the identity only on the links that the pair uses. With E = I - D and C
-those links,
+D = diag(exp(w_LS LS)). Multiplied by D^{-1} from the right, I - M D becomes
 
-    A = I - M D = (I - M) + M E,      A^{-1} r = N (r - M E x_C),      (I + (N - I) E)_CC x_C = (N r)_C :
+    B = D^{-1} - M,      z = (I - M D)^{-1} e_g = D^{-1} y,      B y = e_g,
 
-one dense system per pair, of some hundred links, and two sparse ones in blocks of pairs. Most links in C have tiny sizes:
-the dense system is of the others only, and refinement (solve, look at what is left over, solve for that) puts the tiny
-ones right to the last digits.
+and pairs differ on the diagonal only: they are eliminated side by side, exactly, and each certifies itself.
+For the derivatives, with f = B^{-T} e_o (trips / y[o]), trips on an arc are f[k] M[k, a] y[a], and z[o] moves with
+the weight of a feature x by B^{-1} (M x) y.
 
-Source: Fosgerau, Frejinger & Karlstrom (2013), section 4.2; Woodbury's identity.
+Source: Fosgerau, Frejinger & Karlstrom (2013), section 4.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
 
-from maxentrl.core.check import InputError, check_memory
+from maxentrl.core.check import InputError
 from maxentrl.infer.first_passage import (
     BLOCK,
+    LARGEST,
     SMALLEST,
-    Factors,
     Passages,
     Sums,
     gather,
     transposed,
     weighted,
 )
+from maxentrl.infer.side_by_side import Plan, eliminate, solve
 from maxentrl.irl.route_evidence import Evidence, certify, check_arc_rewards
 
-# The plain functions: their wrappers take longer than a system of a hundred links.
-dgetrf, dgetrs = get_lapack_funcs(("getrf", "getrs"), dtype=np.float64)
-
-LARGE = 1e-3
-"""Link sizes above it are solved for densely; those below are put right by refinement."""
-
-REFINEMENTS = 30
-
-SETTLED = 1e-5
-"""Relative change of each entry at which refinement ends. Each round takes off three digits where `LARGE` is 1e-3, so
-that about 1e-8 is left in the worst entry, and rounding in most."""
+LANES = 64
+"""Pairs eliminated side by side: enough that calls cost little beside arithmetic, few enough for the cache."""
 
 
 class LinkSizes(NamedTuple):
@@ -83,7 +72,7 @@ def link_sizes(known: Evidence, arc_rewards, *, temperature: float = 1.0, least:
     final = asked.network.final[asked.links]
     pairs = len(asked.pair)
     found = LinkSizes([np.zeros(0, int)] * pairs, [np.zeros(0)] * pairs)
-    for here in _blocks(pairs):
+    for here in _blocks(pairs, BLOCK):
         rows, goals = asked.rows[asked.pair[here]], asked.goals[asked.columns[asked.pair[here]]]
         ahead = factors.solver.solve(unit(asked.states, goals))
         behind = backward.solve(unit(asked.states, rows))
@@ -95,8 +84,8 @@ def link_sizes(known: Evidence, arc_rewards, *, temperature: float = 1.0, least:
     return found
 
 
-def _blocks(pairs: int) -> list[np.ndarray]:
-    return [np.arange(s, min(s + BLOCK, pairs)) for s in range(0, pairs, BLOCK)]
+def _blocks(pairs: int, size: int) -> list[np.ndarray]:
+    return [np.arange(s, min(s + size, pairs)) for s in range(0, pairs, size)]
 
 
 def unit(size: int, rows: np.ndarray) -> np.ndarray:
@@ -105,107 +94,10 @@ def unit(size: int, rows: np.ndarray) -> np.ndarray:
     return columns
 
 
-def green(asked: Passages, factors: Factors) -> np.ndarray:
-    """N = (I - M)^{-1} [states, states], all of it."""
-    check_memory(
-        8 * asked.states**2, f"the inverse for {asked.states} links", "link sizes need a smaller network"
-    )
-    whole = np.empty((asked.states, asked.states), order="F")
-    for s in range(0, asked.states, BLOCK):
-        columns = np.arange(s, min(s + BLOCK, asked.states))
-        whole[:, columns] = factors.solver.solve(unit(asked.states, columns))
-    return whole
-
-
-class Block(NamedTuple):
-    """Some pairs, with their matrices A. size, less: [states, pairs] link sizes, and 1 - exp(weight * size).
-    used, systems: for each, the links with large sizes and the LU factors of the dense system on them.
-    origins, goals: in `Passages`."""
-
-    size: np.ndarray
-    less: np.ndarray
-    used: list[np.ndarray]
-    systems: list
-    origins: np.ndarray
-    goals: np.ndarray
-
-
-class SizedProblem:
-    """One evaluation: weights of arcs, and of link sizes, for all pairs."""
-
-    def __init__(self, asked: Passages, factors: Factors, sizes: LinkSizes, weight: float):
-        self.asked, self.factors, self.sizes, self.weight = asked, factors, sizes, weight
-        self.matrix = weighted(asked, factors.weight)
-        self.returning = self.matrix.T.tocsr()
-        self.backward = transposed(asked, factors)
-        self.green = green(asked, factors)
-
-    def block(self, pairs: np.ndarray) -> Block:
-        """Factorise what is dense in the matrices of some pairs."""
-        asked, entries = self.asked, self.asked.pair[pairs]
-        size, used, systems = np.zeros((asked.states, len(pairs))), [], []
-        for i, p in enumerate(pairs):
-            size[self.sizes.links[p], i] = self.sizes.sizes[p]
-            large = self.sizes.sizes[p] > LARGE
-            links = self.sizes.links[p][large]
-            inner = self.green[links[:, None], links]
-            inner[np.diag_indices(len(links))] -= 1
-            inner *= -np.expm1(self.weight * self.sizes.sizes[p][large])
-            inner[np.diag_indices(len(links))] += 1
-            used.append(links)
-            systems.append(dgetrf(inner, overwrite_a=True)[:2] if len(links) else None)
-        goals = asked.goals[asked.columns[entries]]
-        return Block(size, -np.expm1(self.weight * size), used, systems, asked.rows[entries], goals)
-
-    def solve(self, block: Block, right: np.ndarray, scale: np.ndarray | float = 0.0) -> np.ndarray | None:
-        """A^{-1} right for each pair, [states, pairs]; None where it does not settle.
-
-        scale: the size of entries, where they can be of either sign and cancel.
-        """
-
-        def nearly(right):
-            first = self.factors.solver.solve(np.asfortranarray(right))
-            charged = np.zeros_like(right)
-            for i, (links, lu) in enumerate(zip(block.used, block.systems, strict=True)):
-                if lu is not None:
-                    inner = dgetrs(*lu, first[links, i])[0]
-                    charged[links, i] = block.less[links, i] * inner
-            return self.factors.solver.solve(np.asfortranarray(right - self.matrix @ charged))
-
-        return _refine(nearly, lambda x: x - self.matrix @ (x * (1 - block.less)), right, scale)
-
-    def solve_transposed(self, block: Block, right: np.ndarray) -> np.ndarray | None:
-        """A^{-T} right for each pair."""
-
-        def nearly(right):
-            first = self.backward.solve(np.asfortranarray(right)) - right
-            charged = np.zeros_like(right)
-            for i, (links, lu) in enumerate(zip(block.used, block.systems, strict=True)):
-                if lu is not None:
-                    inner = block.less[links, i] * first[links, i]
-                    charged[links, i] = dgetrs(*lu, inner, trans=1)[0]
-            return self.backward.solve(np.asfortranarray(right - charged))
-
-        return _refine(nearly, lambda f: f - (1 - block.less) * (self.returning @ f), right, 0.0)
-
-
-def _refine(
-    nearly: Callable, matrix: Callable, right: np.ndarray, scale: np.ndarray | float
-) -> np.ndarray | None:
-    """Solve with the large sizes, and put right what the small ones change, until only rounding is left."""
-    found = nearly(right)
-    for _ in range(REFINEMENTS):
-        change = nearly(right - matrix(found))
-        found = found + change
-        # Entries differ by many powers of ten; each must settle by itself.
-        if (np.abs(change) <= SETTLED * (np.abs(found) + scale)).all():
-            return np.ascontiguousarray(found)
-    return None
-
-
 def sized_sweep(
     asked: Passages,
-    factors: Factors,
+    plan: Plan,
+    log_weight: np.ndarray,
     sizes: LinkSizes,
     weight: float,
     counts: np.ndarray,
@@ -216,7 +108,9 @@ def sized_sweep(
     """Log-values and expected features where each pair has the reward weight * LS on top.
 
     Args:
-        factors: of the rewards that all pairs share. weight: of the link sizes (all divided by the temperature).
+        plan: `plan(asked.states, asked.leaves, asked.enters)`, the same for all weights.
+        log_weight: [m], of the rewards that all pairs share. weight: of the link sizes (all divided by the
+            temperature).
         counts: [P]. features: [m, K]. The link size comes last among the K + 1 features.
         moments: whether the moments of each pair are wanted too.
 
@@ -224,47 +118,53 @@ def sized_sweep(
         log z [P]; expected features [K + 1], summed over trips; and with moments `Sums`, whose flows are all trips'.
         None where a pair has no finite value, or one that leaves the number format.
     """
-    problem = SizedProblem(asked, factors, sizes, weight)
+    largest = abs(weight) * max((size.max(initial=0.0) for size in sizes.sizes), default=0.0)
+    if not (log_weight.max(initial=-np.inf) <= LARGEST and largest <= LARGEST):
+        return None
+    arc_weight = np.exp(log_weight)
+    matrix, returning = weighted(asked, arc_weight), weighted(asked, arc_weight).T.tocsr()
     kinds, arcs, pairs = features.shape[1], len(asked.arcs), len(asked.pair)
-    tilted = [weighted(asked, factors.weight * features[:, k]) for k in range(kinds if moments else 0)]
+    tilted = [weighted(asked, arc_weight * features[:, k]) for k in range(kinds if moments else 0)]
+    origins, goals = asked.rows[asked.pair], asked.goals[asked.columns[asked.pair]]
     log_values, slope = np.empty(pairs), np.zeros((pairs, kinds + 1))
-    flow, sized, square = (np.zeros(arcs) for _ in range(3))
-    moved, tipped = (np.zeros((kinds + 1, arcs)) for _ in range(2))
-    for here in _blocks(pairs):
-        block, place = problem.block(here), np.arange(len(here))
-        # Where sizes are rewarded, A is an M-matrix exactly when A x = 1 has a positive solution.
-        proof = problem.solve(block, np.ones_like(block.size)) if weight > 0 else np.ones(1)
-        ahead = problem.solve(block, unit(asked.states, block.goals))
-        if ahead is None or proof is None or not (proof > 0).all():
+    flow, sized, moved = np.zeros(arcs), np.zeros(arcs), np.zeros((kinds + 1, arcs))
+    # Of the link size, whose values differ by pair, the moments with each feature and with itself.
+    first, crossed, square = 0.0, np.zeros(kinds + 1), 0.0
+    for here in _blocks(pairs, LANES):
+        start = origins[here], np.arange(len(here))
+        size = np.zeros((asked.states, len(here)))
+        for i, p in enumerate(here):
+            size[sizes.links[p], i] = sizes.sizes[p]
+        eliminated = eliminate(plan, arc_weight, np.exp(-weight * size))
+        if eliminated is None:
             return None
-        entry = ahead[block.origins, place]
+        ahead = solve(eliminated, unit(asked.states, goals[here]))
+        entry = ahead[start]
         if not ((entry > SMALLEST) & (entry < 1 / SMALLEST)).all():
             return None
-        log_values[here] = np.log(entry)
-        behind = problem.solve_transposed(block, unit(asked.states, block.origins) * (counts[here] / entry))
-        if behind is None:
-            return None
-        onward = ahead * (1 - block.less)
-        gather(asked, behind, onward, flow)
-        gather(asked, behind, onward * block.size, sized)
+        log_values[here] = np.log(entry) - weight * size[start]
+        behind = solve(
+            eliminated, unit(asked.states, origins[here]) * (counts[here] / entry), transposed=True
+        )
+        gather(asked, behind, ahead, flow)
+        # Times y, the visits to each link by an arc; the origin's own start has no arc, and no reward.
+        met = size * (returning @ behind)
+        first += np.vdot(met, ahead)
         if not moments:
             continue
-        gather(asked, behind, onward * block.size**2, square)
+        gather(asked, behind, ahead * size, sized)
+        square += np.vdot(met, size * ahead)
         for k in range(kinds + 1):
-            right = tilted[k] @ onward if k < kinds else problem.matrix @ (onward * block.size)
-            change = problem.solve(block, right, ahead)
-            if change is None:
-                return None
-            slope[here, k] = change[block.origins, place] / entry
-            bent = change * (1 - block.less)
-            gather(asked, behind, bent, moved[k])
-            gather(asked, behind, bent * block.size, tipped[k])
-    flow, sized, square = factors.weight * flow, factors.weight * sized, factors.weight * square
-    expected = np.append(flow @ features, sized.sum())
+            change = solve(eliminated, tilted[k] @ ahead if k < kinds else matrix @ (ahead * size))
+            slope[here, k] = change[start] / entry
+            gather(asked, behind, change, moved[k])
+            crossed[k] += np.vdot(met, change)
+    expected = np.append((arc_weight * flow) @ features, first)
     if not moments:
         return log_values, expected, None
-    cross = np.vstack([features.T @ (factors.weight * moved).T, (factors.weight * tipped).sum(1)[None]])
-    edge = features.T @ sized
-    second = np.block([[features.T @ (flow[:, None] * features), edge[:, None]], [edge[None], square.sum()]])
+    flow = arc_weight * flow
+    edge = features.T @ (arc_weight * sized)
+    cross = np.vstack([features.T @ (arc_weight * moved).T, crossed])
+    second = np.block([[features.T @ (flow[:, None] * features), edge[:, None]], [edge[None], square]])
     curvature = second + cross + cross.T - slope.T @ (counts[:, None] * slope)
     return log_values, expected, Sums(log_values, flow, slope, curvature)

@@ -8,7 +8,8 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.data.trips import Trips
-from maxentrl.infer.first_passage import Goal, Sums, factorise
+from maxentrl.infer.first_passage import Goal, Sums
+from maxentrl.infer.side_by_side import plan
 from maxentrl.irl import routes
 from maxentrl.irl.estimate import Estimate, null_directions
 from maxentrl.irl.fitting import check_start
@@ -79,6 +80,7 @@ class SizedLikelihood:
         self.known, self.features, self.sizes, self.l2 = known, features, sizes, l2
         self.temperature = temperature
         asked = known.asked
+        self.plan = plan(asked.states, asked.leaves, asked.enters)
         self.shared = np.ascontiguousarray(features[asked.arcs])
         new = np.full(asked.network.links, -1)
         new[asked.links] = np.arange(asked.states)
@@ -121,12 +123,9 @@ class SizedLikelihood:
         """-inf where there is no finite solution. Moments are made at once: most steps are taken."""
         if not np.array_equal(w, self._value[0]):
             asked, counts = self.known.asked, self.known.counts
-            factors = factorise(asked, self.shared @ w[:-1])
-            weight = float(w[-1]) / self.temperature
-            found = (
-                None
-                if factors is None
-                else sized_sweep(asked, factors, self.sizes, weight, counts, self.shared, moments=True)
+            log_weight, weight = self.shared @ w[:-1], float(w[-1]) / self.temperature
+            found = sized_sweep(
+                asked, self.plan, log_weight, self.sizes, weight, counts, self.shared, moments=True
             )
             sums = None if found is None else found[2]
             level = -np.inf
