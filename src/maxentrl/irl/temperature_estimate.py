@@ -72,7 +72,7 @@ class Temperatures:
         """
         if group is None and len(self.groups) == 1:
             group = self.groups[0]
-        if group not in self.groups:
+        if group is None or group not in self.groups:
             raise InputError(f"temperatures are known of the groups {list_some(self.groups)}; got {group!r}.")
         settings = self.weights.settings | {"temperature": self.named[group]}
         return dataclasses.replace(self.weights, settings=settings)
@@ -133,8 +133,8 @@ class Temperatures:
 def explain_groups(found: Search, groups: Sequence[str], reference: str | None, common: float) -> list[str]:
     """Sentences on groups whose decisions do not tell a temperature."""
     sentences = []
-    for g in np.flatnonzero(found.silent):
-        temperature = np.exp(found.log_temperatures[g])
+    for g in np.flatnonzero(found.silent).tolist():
+        temperature = float(np.exp(found.log_temperatures[g]))
         where = f"the search stopped at {temperature:.3g}"
         if groups[g] == reference:
             sentences.append(

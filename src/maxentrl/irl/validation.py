@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -195,7 +195,7 @@ def compare(
 
 def cross_validate(
     mdp: TabularMDP,
-    fit: Callable[[Trajectories], object],
+    fit: Callable[[Trajectories], Any],
     demos: Trajectories,
     *,
     count: int = 5,
@@ -206,7 +206,7 @@ def cross_validate(
     """Each trajectory foretold by a policy fitted without it: in all, and fold by fold.
 
     Args:
-        fit: training demonstrations -> an estimate, or a policy log pi [S, A] or [T, S, A].
+        fit: training demonstrations -> an estimate, or a policy log pi [S, A] or [T, S, A], or one for each group.
         count: of folds, at least 2. key: of `jax.random`. by: what is never torn apart, see `folds`.
 
     Returns:
