@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from fields import MUD, STEP, features, field, write_field
-from maxentrl import read_trajectories, write_trajectories
+from maxentrl import read_trajectories, solve, write_trajectories
 from maxentrl.app import cli, pages
-from maxentrl.irl import maxent, mce
+from maxentrl.data import trajectories_from_arrays
+from maxentrl.irl import maxent, mce, sample_trajectories
 from maxentrl.irl.validation import compare
 
 FILES = ("--problem", "problem.npz", "--demos", "trips.csv", "--features", "features.npz", "--out", "run")
@@ -62,8 +64,6 @@ def test_the_folder_holds_weights_pictures_tables_and_the_estimate(run):
 
 
 def test_held_out_likelihood_and_baselines_are_those_of_the_library(run):
-    import jax
-
     from maxentrl.data.split import split
 
     mdp, demos = field(), read_trajectories(run.parent / "trips.csv", field())
@@ -158,6 +158,72 @@ def test_what_no_demonstrations_can_tell_is_a_sentence_on_the_page(here):
     assert not found["identified"] and found["directions"][0]["kind"] == "collinear"
     words = (here / "run" / "report.html").read_text()
     assert "the features are collinear" in words and "any number" in words
+
+
+def crowd(folder, heat=(0.5, 2.0), count=60):
+    """Walks of two people who want the same and choose at different temperatures."""
+    mdp = field()
+    paths = []
+    for g, t in enumerate(heat):
+        plan = solve(mdp, temperature=t, discount=1.0)
+        key = jax.random.key(g, impl="threefry2x32")
+        paths.append(sample_trajectories(mdp, plan.log_policy, key=key, count=count, horizon=200))
+    long = max(part.longest for part in paths)
+    tables = [
+        np.concatenate([np.pad(x, ((0, 0), (0, long - x.shape[1])), constant_values=-1) for x in columns])
+        for columns in ([p.states for p in paths], [p.actions for p in paths], [p.next_states for p in paths])
+    ]
+    names = [name for name in ("calm", "hasty") for _ in range(count)]
+    demos = trajectories_from_arrays(*tables[:2], next_states=tables[2], groups=names)
+    write_trajectories(folder / "trips.csv", demos)
+
+
+def test_groups_have_temperatures_of_their_own_in_the_folder_on_the_page_and_on_the_screen(here, capsys):
+    crowd(here)
+    free = ("--temperatures", "free", "--temperature", "0.5")
+    assert cli.main(["irl", "mce", *PATHS, *free, "--test", "0.25", "--seed", "1"]) == cli.DONE
+    assert "The temperatures differ: against one common temperature" in capsys.readouterr().out
+    found, estimate = answer_of(here / "run"), json.loads((here / "run" / "estimate.json").read_text())
+    calm, hasty = found["temperatures"]
+    assert (calm["group"], calm["temperature"], calm["fixed"]) == ("calm", 0.5, True)
+    # The truth lies within four standard errors of the logarithm; the keys are fixed.
+    assert abs(np.log(hasty["temperature"] / 2)) < 4 * hasty["standard_error"] / hasty["temperature"] < 2
+    assert [row["group"] for row in estimate["temperatures"]] == ["calm", "hasty"]
+    lines = (here / "run" / "temperatures.csv").read_text().splitlines()
+    assert len(lines) == 3 and lines[2].startswith("hasty,")
+    assert load_file(here / "run" / "arrays.safetensors")["temperatures"][0] == 0.5
+    assert found["temperatures_test"]["degrees"] == 1
+    linear, cloned, random = (row["per_decision"] for row in found["scores"]["rows"])
+    assert linear > max(cloned, random)
+    words = (here / "run" / "report.html").read_text()
+    for part in ("<h2>Temperatures</h2>", "The temperatures differ", "the temperature of calm is given"):
+        assert part in words
+    manifest = json.loads((here / "run" / "manifest.json").read_text())
+    assert manifest["settings"]["temperatures"] == "free" and "--temperatures free" in manifest["command"]
+    pages.rewrite(here / "run")
+    assert (here / "run" / "report.html").read_text() == words
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ((), "weights and temperature are only known together"),
+        (("--l2", "1"), "--l2 is not for --temperatures free"),
+        (("--loss", "moments"), "--loss moments is not for --temperatures free"),
+        (("--test", "0.2", "--by", "group"), "--by group is not for --temperatures free"),
+        (("--close-arc", "0,right"), "--close-arc predicts flows at one temperature"),
+    ],
+)
+def test_what_has_no_meaning_beside_free_temperatures_is_refused(here, capsys, more, sentence):
+    assert cli.main(["irl", "mce", *PATHS, "--temperatures", "free", *more]) == cli.BAD_INPUT
+    assert sentence in capsys.readouterr().err and not (here / "run").exists()
+
+
+def test_free_temperatures_on_roads_are_refused_with_the_way_to_get_them(here, capsys):
+    (here / "roads.csv").write_text("from,to,minutes\na,b,1\n")
+    files = ("--problem", "roads.csv", "--demos", "trips.csv", "--out", "run")
+    assert cli.main(["irl", "mce", *files, "--temperatures", "free"]) == cli.BAD_INPUT
+    assert "maxentrl.irl.temperatures.fit_routes" in capsys.readouterr().err
 
 
 def test_features_of_a_time_limit_are_planned_for(here):

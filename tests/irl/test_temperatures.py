@@ -15,6 +15,7 @@ from maxentrl.data import Trajectories, trajectories_from_arrays
 from maxentrl.data.trips import trips_from_sequences
 from maxentrl.irl import mce, routes, sample_trajectories, temperatures
 from maxentrl.irl.fitting import linear_model
+from maxentrl.irl.temperature_parts import table_parts
 from maxentrl.irl.temperature_search import Likelihood
 from maxentrl.irl.validation import held_out, likelihood_ratio, policy_of, score
 
@@ -103,7 +104,7 @@ def test_gradient_and_information_are_differences_of_the_likelihood_anywhere(clo
     theta = np.array([0.3, -0.2, 0.5, *([0.4] if pinned else []), -0.3, 0.5])
     with jax.enable_x64(True):
         model = linear_model(mdp, columns, 1.0, settings.get("discount", 1.0), settings.get("horizon"))
-        parts = temperatures.table_parts(mdp, model, demos, which, settings.get("horizon"))
+        parts = table_parts(mdp, model, demos, which, settings.get("horizon"))
         whole = Likelihood(parts, K, columns.shape[-1], place, np.log(0.7))
         level, memos = whole.value(theta)
         found = whole.slopes(theta, memos, scores=True)

@@ -56,6 +56,10 @@ def mce(
     loss: Annotated[
         Literal["likelihood", "moments"], arg(help="maximise the likelihood, or match feature expectations")
     ] = "likelihood",
+    temperatures: Annotated[
+        Literal["given", "free"],
+        arg(help="free: one for each group of demonstrators; without --offset the first keeps --temperature"),
+    ] = "given",
     goal: Goal = "forced",
     links: Links = None,
 ) -> int:
@@ -68,6 +72,8 @@ def mce(
             _only_for_tables(
                 offset=files.offset, discount=clock.discount, horizon=clock.horizon, prior=demonstrator.prior
             )
+            if temperatures == "free":
+                _refuse_free()
             road = {
                 "goal": goal,
                 "links": links,
@@ -79,9 +85,8 @@ def mce(
         else:
             from maxentrl.app import irl_runs
 
-            done = irl_runs.mce(
-                files, clock, demonstrator, aside, change, l2=l2, start=begin, loss=loss, say=say
-            )
+            fitting = {"l2": l2, "start": begin, "loss": loss, "temperatures": temperatures}
+            done = irl_runs.mce(files, clock, demonstrator, aside, change, **fitting, say=say)
     return ended(done, files.out)
 
 
@@ -259,3 +264,12 @@ def _only_for_tables(**options: object) -> None:
             f"--{given[0]} is not for road networks, where trips go on to their goals, nothing is discounted, and "
             "every arc counts alike."
         )
+
+
+def _refuse_free() -> None:
+    from maxentrl.core.check import InputError
+
+    raise InputError(
+        "--temperatures free is not for road networks on the command line; in Python, "
+        "maxentrl.irl.temperatures.fit_routes estimates a temperature for each group of drivers."
+    )

@@ -4,7 +4,7 @@ is known, where it sends people, and what it predicts for a world that changed."
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from maxentrl.core.check import InputError
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.irl.baselines import behaviour_cloning, uniform_policy
 from maxentrl.irl.reward import choices
-from maxentrl.irl.validation import score
+from maxentrl.irl.validation import Policy, by_group, score
 from maxentrl.models.tabular import TabularMDP
 
 LISTED = 10
@@ -36,7 +36,7 @@ class Setting(NamedTuple):
     horizon: int | None
 
 
-def record_scores(run: Run, opened: Opened, log_policy: np.ndarray, name: str) -> None:
+def record_scores(run: Run, opened: Opened, log_policy: Policy, name: str) -> None:
     """Log-likelihood of decisions under the estimate and under what knows nothing of rewards, with a picture."""
     demos, part = (opened.train, SEEN) if opened.test is None else (opened.test, HELD_OUT)
     rows = []
@@ -65,7 +65,9 @@ def record_scores(run: Run, opened: Opened, log_policy: np.ndarray, name: str) -
     )
 
 
-def record_identification(run: Run, opened: Opened, estimate: Any, setting: Setting, log_policy) -> None:
+def record_identification(
+    run: Run, opened: Opened, estimate: Any, setting: Setting, log_policy: Policy
+) -> None:
     """The directions of the weights that no data, or not these data, determine."""
     found = assess.identify(
         opened.mdp,
@@ -76,7 +78,7 @@ def record_identification(run: Run, opened: Opened, estimate: Any, setting: Sett
         fisher=estimate.fisher,
         decisions=estimate.steps,
         temperature=setting.temperature,
-        log_policy=log_policy if log_policy.ndim == 2 else None,
+        log_policy=log_policy if isinstance(log_policy, np.ndarray) and log_policy.ndim == 2 else None,
     )
     run.manifest["answer"]["identification"] = found.to_dict()
 
@@ -118,18 +120,28 @@ def record_flows(
     return facts
 
 
-def flows_of(opened: Opened, log_policy: np.ndarray) -> np.ndarray | None:
+def flows_of(opened: Opened, log_policy: Policy) -> np.ndarray | None:
     """Predicted decisions [S, A] for the demonstrations that they are compared with."""
     demos = opened.train if opened.test is None else opened.test
+    if isinstance(log_policy, Mapping):
+        total = np.zeros((opened.mdp.states, opened.mdp.actions))
+        for rows, policy in by_group(demos, log_policy):
+            part = predicted_decisions(opened.mdp, policy, demos.take(rows))
+            if part is None:
+                return None
+            total += part
+        return total
     return predicted_decisions(opened.mdp, log_policy, demos)
 
 
 def record_map(
-    run: Run, mdp: TabularMDP, reward: np.ndarray, log_policy: np.ndarray, name: str = "reward"
+    run: Run, mdp: TabularMDP, reward: np.ndarray, log_policy: Policy, name: str = "reward"
 ) -> None:
-    """The reward as a map, where states have places on one."""
+    """The reward as a map, where states have places on one, with the policy (of the first group)."""
     if maps.has_map(mdp):
-        policy = np.asarray(log_policy)
+        policy = np.asarray(
+            next(iter(log_policy.values())) if isinstance(log_policy, Mapping) else log_policy
+        )
         run.pictures[name] = plots_irl.reward_map(mdp, reward, policy[0] if policy.ndim == 3 else policy)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from maxentrl.app import irl_parts, pages
+from maxentrl.app import irl_parts, irl_temperatures, pages
 from maxentrl.app.inputs import Opened, open_all, read_offset
 from maxentrl.app.irl_parts import Setting
 from maxentrl.app.options import (
@@ -25,10 +25,14 @@ from maxentrl.app.options import (
 from maxentrl.app.predicted import is_deterministic
 from maxentrl.app.recipes import kept_warnings, record_estimate
 from maxentrl.app.record import Run, recording
-from maxentrl.core.check import InputError
+from maxentrl.core.check import InputError, check_choice
 from maxentrl.irl import maxent as maximum_entropy
 from maxentrl.irl import mce as causal
-from maxentrl.irl.validation import policy_of
+from maxentrl.irl import temperatures as by_group
+from maxentrl.irl.temperature_estimate import Temperatures
+from maxentrl.irl.validation import Policy, policy_of
+
+Temperature = Literal["given", "free"]
 
 Say = Callable[[str], object]
 """Receives one line about what is being done."""
@@ -56,6 +60,7 @@ def mce(
     l2: float = 0.0,
     start: Sequence[float] | None = None,
     loss: causal.Loss = "likelihood",
+    temperatures: Temperature = "given",
     say: Say = lambda line: None,
 ) -> Recovered:
     """Recover a reward, linear in features, by maximum causal entropy, and write a run folder.
@@ -63,13 +68,22 @@ def mce(
     Args:
         files, clock, who, aside, change: see `app.options`.
         l2, start, loss: as for `maxentrl.irl.mce.fit`.
+        temperatures: "free" estimates one for each group of demonstrators (`maxentrl.irl.temperatures.fit`).
         say: told what is being done.
 
     Raises:
         InputError: for bad input, before anything is written.
     """
-    asked = settings(files, clock, who, aside, change, l2=l2, start=_plain(start), loss=loss)
+    check_choice(temperatures, ("given", "free"), "temperatures")
     more = {"l2": l2, "start": start, "loss": loss}
+    asked = settings(
+        files, clock, who, aside, change, **more | {"start": _plain(start)}, temperatures=temperatures
+    )
+    if temperatures == "free":
+        irl_temperatures.check(l2, loss, aside, change)
+        return _linear(
+            "irl mce", by_group.fit, asked, files, clock, who, aside, change, {"start": start}, say
+        )
     return _linear("irl mce", causal.fit, asked, files, clock, who, aside, change, more, say)
 
 
@@ -106,7 +120,7 @@ def _linear(kind, fit, asked, files, clock, who, aside, change, more, say: Say) 
         irl_parts.warn_of_journeys(run, opened, setting)
         check_change(opened, change, "posterior" if kind == "irl maxent" else "given", offset)
         say(f"fitting {len(opened.names)} weights to {opened.train.count} demonstrations")
-        estimate = fit(
+        found = fit(
             opened.mdp,
             opened.features,
             opened.train,
@@ -117,22 +131,27 @@ def _linear(kind, fit, asked, files, clock, who, aside, change, more, say: Say) 
             offset=offset,
             **more,
         )
+        estimate = found.weights if isinstance(found, Temperatures) else found
         run.manifest["answer"] |= record_estimate(run, estimate)
-        run.documents["estimate"] = estimate.to_dict()
+        run.documents["estimate"] = found.to_dict()
         say("how well it foretells, and what it predicts")
-        log_policy = policy_of(opened.mdp, estimate)
+        if isinstance(found, Temperatures):
+            irl_temperatures.record(run, found)
+            log_policy = found.policies(opened.mdp)
+        else:
+            log_policy = policy_of(opened.mdp, estimate)
         record_linear(
             run, opened, estimate, log_policy, setting, change, offset, posterior=kind == "irl maxent"
         )
         say("pictures and report")
-    return Recovered(Path(files.out), estimate, bool(estimate.converged))
+    return Recovered(Path(files.out), found, bool(found.converged))
 
 
 def record_linear(
     run: Run,
     opened: Opened,
     estimate,
-    log_policy: np.ndarray,
+    log_policy: Policy,
     setting: Setting,
     change: Change,
     offset,

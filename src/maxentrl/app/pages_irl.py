@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maxentrl.app import pages_sections as sections
+from maxentrl.app import pages_temperatures as temperatures
 from maxentrl.app.pages_plan import future, picture
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
 
@@ -34,18 +35,20 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
         paragraph("maxentrl · inverse reinforcement learning", "kicker"),
         f"<h1>The reward behind {answer['trajectories']} demonstrations in {text(problem['title'])}</h1>",
         paragraph(
-            f"{sections.count(len(answer['weights']), 'weight')} recovered by {name}, for a "
-            f"demonstrator at temperature {number(asked['temperature'])} {future(asked)}.",
+            f"{sections.count(len(answer['weights']), 'weight')} recovered by {name}, "
+            f"{temperatures.whose(asked, answer)} {future(asked)}.",
             "answer",
         ),
         warnings(manifest["warnings"]),
         heading("The question"),
         table(("", ""), [*sections.question(asked, problem), ("demonstrations", seen)]),
         *words(answer["default_standard_errors"]),
+        *temperatures.words(answer),
         *sections.demonstrations(answer),
         heading("The answer"),
         *estimate_blocks(answer, folder),
         *all_errors(answer),
+        *temperatures.blocks(answer),
         *sections.reward_map(folder),
         *sections.identification(answer),
         *sections.scores(answer, folder),
@@ -128,6 +131,8 @@ def all_errors(answer: Mapping[str, Any]) -> list[str]:
         for k, row in enumerate(answer["weights"])
     ]
     clusters = "Clusters are the groups of the demonstrations, or else each trajectory."
+    if "temperatures" in answer:
+        clusters = "Each trajectory is a cluster: what groups have of their own is their temperature."
     return [
         table(
             ("standard error", *(f"{KINDS[kind]}{' (used)' if kind == used else ''}" for kind in kinds)), rows

@@ -33,7 +33,9 @@ def question(
         ),
     ]
     if temperature:
-        rows.append(("temperature α", f"{asked['temperature']:g} units of reward"))
+        free = asked.get("temperatures") == "free"
+        given = "estimated, one for each group" if free else f"{asked['temperature']:g} units of reward"
+        rows.append(("temperature α", given))
     rows.append(("future", future(asked).replace("<sup>", "^").replace("</sup>", "")))
     if temperature and asked.get("prior"):
         rows.append(("prior ρ", prior[asked["prior"]]))

@@ -1,6 +1,15 @@
 """Inverse reinforcement learning: rewards from demonstrations."""
 
-from maxentrl.irl import apprenticeship, deep_maxent, deep_routes, max_margin, maxent, mce, routes
+from maxentrl.irl import (
+    apprenticeship,
+    deep_maxent,
+    deep_routes,
+    max_margin,
+    maxent,
+    mce,
+    routes,
+    temperatures,
+)
 from maxentrl.irl.demonstrations import check_demonstrations, sample_trajectories, visits
 from maxentrl.irl.estimate import Estimate
 
@@ -15,5 +24,6 @@ __all__ = [
     "mce",
     "routes",
     "sample_trajectories",
+    "temperatures",
     "visits",
 ]
