@@ -16,8 +16,6 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
-
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "numba", "quantecon", "pymdptoolbox", "imitation", "torch")
 
@@ -32,6 +30,8 @@ def interleaved(
 
     least: seconds a timed block lasts at least; short calls are repeated inside it.
     """
+    import numpy as np  # here, so that `pin` comes before NumPy starts its threads
+
     repeats = {}
     for name, call in candidates.items():
         call()
@@ -59,6 +59,7 @@ def first_call(call: Callable[[], object]) -> float:
 def triad(numbers: int = 20_000_000) -> float:
     """Memory bandwidth in GB/s: a[i] = b[i] + s c[i], three arrays counted, on all cores of this process."""
     import numba
+    import numpy as np
 
     threads = len(os.sched_getaffinity(0))
 
