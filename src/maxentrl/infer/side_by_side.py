@@ -75,21 +75,18 @@ def plan(size: int, leaves: np.ndarray, enters: np.ndarray) -> Plan:
     levels = _levels(below, right)
     moved = np.empty(size, int)
     moved[np.argsort(levels, kind="stable")] = np.arange(size)
-    place = moved[place]
-    bounds = np.searchsorted(np.sort(levels), np.arange(levels.max(initial=-1) + 2))
+    place, bounds = moved[place], np.searchsorted(np.sort(levels), np.arange(levels.max(initial=-1) + 2))
 
-    # Entries by level; in it pivots (0), then above (1) and below (2) the diagonal.
-    column = np.repeat(moved, [len(x) for x in below])
-    row = np.repeat(moved, [len(x) for x in right])
-    ahead = moved[np.array([j for x in right for j in x], int)]
-    behind = moved[np.array([i for x in below for i in x], int)]
-    rows = np.concatenate([np.arange(size), row, behind])
-    columns = np.concatenate([np.arange(size), ahead, column])
+    # Entries by level; in it pivots (0), then those above (1) and below (2) the diagonal.
+    pivots = np.arange(size)
+    row, ahead = _pairs(moved, right)
+    column, behind = _pairs(moved, below)
+    rows, columns = np.concatenate([pivots, row, behind]), np.concatenate([pivots, ahead, column])
     kind = np.repeat([0, 1, 2], [size, len(row), len(column)])
-    level = np.searchsorted(bounds, np.minimum(rows, columns), side="right") - 1
-    order = np.lexsort((columns, rows, kind, level))
-    rows, columns, kind, level = rows[order], columns[order], kind[order], level[order]
-    starts = np.searchsorted(3 * level + kind, np.arange(3 * len(bounds) - 2)).reshape(-1)
+    part = 3 * (np.searchsorted(bounds, np.minimum(rows, columns), side="right") - 1) + kind
+    order = np.lexsort((columns, rows, part))
+    rows, columns, kind, part = rows[order], columns[order], kind[order], part[order]
+    starts = np.searchsorted(part, np.arange(3 * len(bounds) - 2))
     key = rows * size + columns
     by_key = np.argsort(key)
 
@@ -97,24 +94,15 @@ def plan(size: int, leaves: np.ndarray, enters: np.ndarray) -> Plan:
         return by_key[np.searchsorted(key[by_key], i * size + j)]
 
     above, under = np.flatnonzero(kind == 1), np.flatnonzero(kind == 2)
-    # All products of an entry below a pivot with one on its right.
-    above, under = (
-        above[np.argsort(rows[above], kind="stable")],
-        under[np.argsort(columns[under], kind="stable")],
-    )
-    first_above = np.searchsorted(rows[above], np.arange(size + 1))
-    many = np.diff(first_above)[columns[under]]
-    first = np.repeat(under, many)
-    begin = first_above[columns[under]] - np.cumsum(many) + many
-    second = above[np.arange(len(first)) + np.repeat(begin, many)]
-    target = find(rows[first], columns[second])
+    first, second = _meetings(columns[under], rows[above], size)
+    first, second = under[first], above[second]
     spans = [slice(a, b) for a, b in pairwise(starts[::3])]
     runs = [slice(a, b) for a, b in pairwise(bounds)]
     return Plan(
         place=place,
         entry=find(place[leaves], place[enters]),
         entries=len(rows),
-        fill=_products(spans, target, first, second),
+        fill=_products(spans, find(rows[first], columns[second]), first, second),
         pivots=[(slice(a, b), run) for a, b, run in zip(starts[:-1:3], starts[1::3], runs, strict=True)],
         lower=[(slice(a, b), columns[a:b]) for a, b in zip(starts[2::3], starts[3::3], strict=True)],
         down=_products(runs, rows[under], under, columns[under]),
@@ -122,6 +110,21 @@ def plan(size: int, leaves: np.ndarray, enters: np.ndarray) -> Plan:
         transposed_down=_products(runs, columns[above], above, rows[above]),
         transposed_up=_products(runs, columns[under], under, rows[under])[::-1],
     )
+
+
+def _pairs(moved: np.ndarray, side: list[set[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """(k, i) for all i in side[k], in new positions."""
+    k = np.repeat(np.arange(len(side)), [len(found) for found in side])
+    return moved[k], moved[np.array([i for found in side for i in found], int)]
+
+
+def _meetings(columns: np.ndarray, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """All (i, j) with columns[i] == rows[j]."""
+    by_row = np.argsort(rows, kind="stable")
+    ends = np.searchsorted(rows[by_row], np.arange(size + 1))
+    many = np.diff(ends)[columns]
+    begin = ends[columns] - np.cumsum(many) + many
+    return np.repeat(np.arange(len(columns)), many), by_row[np.arange(many.sum()) + np.repeat(begin, many)]
 
 
 def _fill_in(size: int, leaves: np.ndarray, enters: np.ndarray) -> tuple[np.ndarray, list, list]:
