@@ -48,7 +48,7 @@ def log_policy(mdp, reward, temperature: float, discount=1.0, horizon=None) -> n
     """[T, S, A], T = 1 where it does not end by the clock, with a uniform prior, in plain NumPy: by backups, or by
     soft policy iteration, which converges quadratically."""
     p, v, found = np.asarray(mdp.transition_matrix()), np.zeros(S), []
-    for _ in range(horizon or 12):
+    for _ in range(horizon or 9):
         q = (reward + discount * p @ v) / temperature
         top = q.max(1, keepdims=True)
         log_pi = q - top - np.log(np.exp(q - top).sum(1, keepdims=True))

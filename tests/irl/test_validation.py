@@ -126,7 +126,7 @@ def test_the_likelihood_ratio_of_a_true_small_model_is_chi_square():
     needed = demonstrate(MDP, FEATURES, TRUE, {"discount": 0.9}, seed=4, count=200)
     fits = [mce.fit(MDP, f, needed, discount=0.9) for f in (FEATURES[..., [2, 0]], FEATURES)]
     found = likelihood_ratio(*fits)
-    assert found.degrees == 1 and found.p_value < 1e-6 and "1 degrees of freedom" in str(found)
+    assert found.degrees == 1 and found.p_value < 1e-6 and "1 degree of freedom" in str(found)
 
 
 def fitted(**changes) -> Estimate:

@@ -22,6 +22,7 @@ ERRORS = {
     "sandwich": "Standard errors are of the sandwich kind, clustered by who made the demonstrations: right "
     "even if the demonstrator does not quite plan in this way.",
 }
+SCALE = "Only the ratio of reward to temperature can be known: at twice the temperature every weight is twice as large."
 
 
 def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
@@ -43,7 +44,7 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
         heading("The question"),
         table(("", ""), [*sections.question(asked, problem), ("demonstrations", seen)]),
         *words(answer["default_standard_errors"]),
-        *temperatures.words(answer),
+        *(temperatures.words(answer) or [paragraph(SCALE)] * causal),
         *sections.demonstrations(answer),
         heading("The answer"),
         *estimate_blocks(answer, folder),
@@ -70,9 +71,7 @@ def estimate_words(kind: str) -> list[str]:
             "slope, on average:  ( features demonstrated − features expected of the plan ) / α",
         ),
         paragraph(
-            f"{ERRORS[kind]} They describe how the estimate would vary over repeated samples of "
-            "demonstrations. Only the ratio of reward to temperature can be known: at twice the temperature "
-            "every weight is twice as large."
+            f"{ERRORS[kind]} They describe how the estimate would vary over repeated samples of demonstrations."
         ),
     ]
 

@@ -12,17 +12,12 @@ LIMIT = 40
 """Groups listed on the page; the rest is in the table beside it."""
 
 
-def are_free(asked: Mapping[str, Any]) -> bool:
-    """Whether temperatures were estimated in the run with these settings."""
-    return asked.get("temperatures") == "free"
-
-
 def whose(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
     """At which temperature demonstrators decide, for a sentence."""
-    if not are_free(asked):
+    if "temperatures" not in answer:
         return f"for a demonstrator at temperature {number(asked['temperature'])}"
     many = len(answer["temperatures"])
-    return "together with " + ("the temperature" if many == 1 else f"the temperatures of {many} groups")
+    return f"together with {'a temperature' if many == 1 else f'the temperatures of {many} groups'}, looking ahead"
 
 
 def words(answer: Mapping[str, Any]) -> list[str]:
@@ -40,7 +35,7 @@ def words(answer: Mapping[str, Any]) -> list[str]:
         paragraph(
             "The temperature is estimated too, one for each group of demonstrators, who share the reward:"
         ),
-        formula("maximise over w and α_1, α_2, ...:  Σ_groups Σ_t log π_{w, α_g}(a_t | s_t)"),
+        formula("maximise over w and all α_g:  Σ_g Σ_t log π_g(a_t | s_t),   π_g = π_w at temperature α_g"),
         paragraph(scale),
     ]
 
@@ -60,20 +55,20 @@ def blocks(answer: Mapping[str, Any]) -> list[str]:
         for row in found[:LIMIT]
     ]
     more = f"{len(found)} groups in all; temperatures.csv lists them. " if len(found) > LIMIT else ""
-    tested = answer["temperatures_sentence"]
+    same, tested = number(answer["common_log_likelihood"], 8), answer["temperatures_sentence"]
+    if len(found) == 1:
+        shared = ""
+    elif answer["reference"] is None:
+        best = number(answer["common_temperature"], 4)
+        shared = f"The best temperature common to all is {best}, with a log-likelihood of {same}. "
+    else:
+        shared = f"With the same temperature for all, the log-likelihood is {same}. "
     return [
         heading("Temperatures"),
         table(("group", "temperature", "standard error", "95 % interval"), rows),
         paragraph(
             f"{more}Temperatures are in units of reward; a low one chooses what is best, a high one at random. Intervals "
-            "are symmetric in the logarithm. "
-            + (
-                f"If all had the same, it would be {number(answer['common_temperature'], 4)}, with a log-likelihood of "
-                f"{number(answer['common_log_likelihood'], 8)}. "
-                if len(found) > 1
-                else ""
-            )
-            + text(sentence(tested) if tested else "")
+            f"are symmetric in the logarithm. {shared}{text(sentence(tested)) if tested else ''}"
         ),
     ]
 

@@ -151,6 +151,7 @@ def _recovery(answer: dict[str, Any], folder: Path) -> list[str]:
             "who walks like that?"
         ),
         *pages_irl.estimate_words(irl["default_standard_errors"]),
+        paragraph(pages_irl.SCALE),
         paragraph(
             "There are two features: the probability that an action reaches the goal, and the probability "
             "that it falls into a hole. Their true weights are 1 and 0."

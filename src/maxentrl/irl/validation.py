@@ -59,7 +59,8 @@ class Ratio(NamedTuple):
     p_value: float
 
     def __str__(self) -> str:
-        return f"likelihood ratio {self.statistic:.4f}, {self.degrees} degrees of freedom, p = {self.p_value:.4g}"
+        degrees = f"{self.degrees} degree{'' if self.degrees == 1 else 's'} of freedom"
+        return f"likelihood ratio {self.statistic:.4f}, {degrees}, p = {self.p_value:.4g}"
 
 
 @in_double_precision
