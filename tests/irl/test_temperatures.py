@@ -391,3 +391,13 @@ def test_closed_roads_stay_closed_and_a_toll_in_known_units_tells_the_temperatur
         network, again.weights.weights, table[:, :2], trips, offset=closed, temperature=again.temperatures[0]
     )
     assert whole.sum() == pytest.approx(again.weights.log_likelihood, rel=1e-10)
+
+
+def test_an_action_that_the_offset_forbids_is_never_planned():
+    mdp, features = world(37)
+    offset = np.where(np.arange(S)[:, None] + np.arange(A) == 0, -np.inf, PAY)
+    demos = crowd(mdp, features @ TRUE + offset, HEAT[1:], CLOCKS["discounted"], 30)
+    found = temperatures.fit(mdp, features, demos, discount=0.9, offset=offset)
+    assert found.converged and found.weights.warnings == ()
+    for policy in found.policies(mdp).values():
+        assert np.isneginf(policy[0, 0]) and np.isfinite(np.delete(policy.ravel(), 0)).all()
