@@ -100,9 +100,8 @@ def fit(
     known = evidence(network, trips, goal, np.isfinite(base))
     whole = Likelihood(known, base, table / temperature, l2)
 
-    decisions = float(trips.weights[known.trip].sum())
     largest = np.abs(table[known.asked.arcs]).max(0, initial=0.0)
-    scale = temperature / (np.sqrt(decisions) * np.where(largest > 0, largest, 1.0))
+    scale = typical_weights(known, largest, temperature)
     begin = _make_feasible(whole, begin, temperature)
     begin, blind = _warm_start(whole, begin, scale, max_steps)
     best = maximise(whole.value, whole.slope, begin, scale, max_steps)
@@ -156,8 +155,7 @@ class Likelihood:
     @property
     def paths(self) -> np.ndarray:
         """[N, K]: summed features of each trip."""
-        known = self.known
-        return np.stack([np.bincount(known.trip, x[known.arcs]) for x in self.features.T], 1)
+        return np.stack([np.bincount(self.known.trip, x[self.known.arcs]) for x in self.features.T], 1)
 
     @property
     def fixed(self) -> np.ndarray:
@@ -211,6 +209,12 @@ class Likelihood:
         asked = self.known.asked
         chosen = evidence(asked.network, self.known.trips.take(trips), asked.goal, np.isfinite(self.offset))
         return Likelihood(chosen, self.offset, self.features, self.l2)
+
+
+def typical_weights(known: Evidence, largest: np.ndarray, temperature: float) -> np.ndarray:
+    """[K]: what the trips leave open of each weight, roughly. largest: [K], of the features' absolute values."""
+    decisions = float(known.trips.weights[known.trip].sum())
+    return temperature / (np.sqrt(decisions) * np.where(largest > 0, largest, 1.0))
 
 
 def _warm_start(

@@ -62,23 +62,24 @@ def fit(
     level, memo = whole.value(begin)
     if not np.isfinite(level):
         raise InputError("the starting weights have no finite solution; leave out start.")
-    largest = np.append(np.abs(table[known.asked.arcs]).max(0), 1.0)
-    scale = temperature / (
-        np.sqrt(float(trips.weights[known.trip].sum())) * np.where(largest > 0, largest, 1.0)
-    )
+    largest = np.append(np.abs(table[known.asked.arcs]).max(0, initial=0.0), 1.0)
+    scale = routes.typical_weights(known, largest, temperature)
     blind = null_directions(whole.moments(memo).curvature, scale)
     best = maximise(whole.value, whole.slope, begin, scale, max_steps)
     return record(whole, best, (*names, NAME), scale, blind, temperature, "recursive logit with link size")
 
 
 class SizedLikelihood:
-    """The penalised log-likelihood as a function of K + 1 weights. features: [E, K], divided by the temperature."""
+    """The penalised log-likelihood as a function of K + 1 weights.
+
+    features: [E, K], divided by the temperature. sizes: as `link_sizes` gives them; kept divided by it too.
+    """
 
     def __init__(
         self, known: Evidence, features: np.ndarray, sizes: LinkSizes, temperature: float, l2: float
     ):
-        self.known, self.features, self.sizes, self.l2 = known, features, sizes, l2
-        self.temperature = temperature
+        self.known, self.features, self.l2 = known, features, l2
+        self.sizes = LinkSizes(sizes.links, [size / temperature for size in sizes.sizes])
         asked = known.asked
         self.plan = plan(asked.states, asked.leaves, asked.enters)
         self.shared = np.ascontiguousarray(features[asked.arcs])
@@ -88,13 +89,13 @@ class SizedLikelihood:
         met, line = np.zeros(len(known.arcs)), np.zeros(asked.states)
         order = np.argsort(known.pair[known.trip], kind="stable")
         ends = np.searchsorted(known.pair[known.trip][order], np.arange(len(known.counts) + 1))
-        for p, (used, size) in enumerate(zip(*sizes, strict=True)):
+        for p, (used, size) in enumerate(zip(*self.sizes, strict=True)):
             line[used] = size
             steps = order[ends[p] : ends[p + 1]]
             met[steps] = line[entered[steps]]
             line[used] = 0.0
         own = [np.bincount(known.trip, x[known.arcs]) for x in features.T]
-        self.paths = np.stack([*own, np.bincount(known.trip, met) / temperature], 1)
+        self.paths = np.stack([*own, np.bincount(known.trip, met)], 1)
         self.total = known.trips.weights @ self.paths
         self._value: tuple[np.ndarray, float, Sums | None] = (np.zeros(0), 0.0, None)
 
@@ -105,7 +106,7 @@ class SizedLikelihood:
     @property
     def columns(self) -> list[np.ndarray]:
         """K arrays [E], and the link sizes of all pairs."""
-        return [*self.features.T, np.concatenate(self.sizes.sizes) / self.temperature]
+        return [*self.features.T, np.concatenate(self.sizes.sizes)]
 
     @property
     def table(self) -> np.ndarray:
@@ -113,7 +114,7 @@ class SizedLikelihood:
         most = np.zeros(self.known.asked.states)
         for used, size in zip(*self.sizes, strict=True):
             most[used] = np.maximum(most[used], size)
-        return np.column_stack([self.shared, most[self.known.asked.enters] / self.temperature])
+        return np.column_stack([self.shared, most[self.known.asked.enters]])
 
     def log_weight(self, w: np.ndarray) -> np.ndarray:
         """[E]: reward / temperature, without link sizes."""
@@ -123,7 +124,7 @@ class SizedLikelihood:
         """-inf where there is no finite solution. Moments are made at once: most steps are taken."""
         if not np.array_equal(w, self._value[0]):
             asked, counts = self.known.asked, self.known.counts
-            log_weight, weight = self.shared @ w[:-1], float(w[-1]) / self.temperature
+            log_weight, weight = self.shared @ w[:-1], float(w[-1])
             found = sized_sweep(
                 asked, self.plan, log_weight, self.sizes, weight, counts, self.shared, moments=True
             )
@@ -131,9 +132,6 @@ class SizedLikelihood:
             level = -np.inf
             if sums is not None:
                 level = float(self.total @ w - counts @ sums.log_values - self.l2 / 2 * w @ w)
-                change = np.append(np.ones(len(w) - 1), 1 / self.temperature)
-                curved = sums.curvature * np.outer(change, change)
-                sums = sums._replace(pair_features=sums.pair_features * change, curvature=curved)
             self._value = w, level, sums
         return self._value[1:]
 
