@@ -142,3 +142,13 @@ def test_the_other_pictures_are_well_formed():
         plots.weights(("x", "y"), (1.0, -1.0), (0.1, np.inf), (1.0, 0.0)),
     ):
         assert ElementTree.fromstring(picture).tag.endswith("svg")
+
+
+def test_the_foremost_of_many_rows_stand_in_their_own_order_and_what_is_not_known_comes_last():
+    few = [3.0, float("nan"), -4.0]
+    assert report.foremost(few) == [0, 1, 2]
+    many = [float("nan")] * 5 + [float(k) for k in range(report.LONG)]
+    assert report.foremost(many) == list(range(5, 5 + report.LONG))
+    assert report.folded("more", "") == "" and report.folded("a & b", "<p>c</p>").endswith(
+        "<p>c</p></details>"
+    )

@@ -278,3 +278,20 @@ def test_features_of_the_file_are_those_that_are_fitted(here):
     direct = routes.routes.fit(network, table, read_trips("trips.csv", network), feature_names=names)
     assert done.estimate.names == names
     np.testing.assert_array_equal(done.estimate.weights, direct.weights)
+
+
+def test_the_page_names_the_weights_that_no_trips_can_tell(here):
+    # A climb adds up to the same on all ways between two links; a column of zeros adds nothing to any.
+    height = np.random.default_rng(5).normal(size=NETWORK.links)
+    climb = height[NETWORK.arc_to] - height[NETWORK.arc_from]
+    table = np.column_stack([FEATURES, climb, np.zeros(NETWORK.arcs)])
+    write_network(Path("network.csv"), NETWORK, table, ["minutes", "trees", "const", "climb", "zero"])
+    routes.irl_mce("network.csv", "trips.csv", out="run")
+    found = {d["kind"]: d for d in answer()["answer"]["identification"]["directions"]}
+    assert set(found) == {"zero", "shaping"} and set(found["shaping"]["weights"]) == {"climb"}
+    page = Path("run/report.html").read_text()
+    assert "The weight of climb is not identified by any trips on this network" in page
+    assert "their values above are one choice among many" in page
+    routes.irl_mce("network.csv", "trips.csv", "minutes,trees,const", out="run", l2=0.5)
+    page = Path("run/report.html").read_text()
+    assert "All weights are identified" in page and "0.25 times the sum of squared weights" in page

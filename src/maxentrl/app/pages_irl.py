@@ -9,7 +9,18 @@ from typing import Any
 from maxentrl.app import pages_sections as sections
 from maxentrl.app import pages_temperatures as temperatures
 from maxentrl.app.pages_plan import future, picture
-from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
+from maxentrl.app.report import (
+    figure,
+    folded,
+    foremost,
+    formula,
+    heading,
+    number,
+    paragraph,
+    table,
+    text,
+    warnings,
+)
 
 KINDS = {
     "hessian": "curvature of the likelihood",
@@ -22,6 +33,7 @@ ERRORS = {
     "sandwich": "Standard errors are of the sandwich kind, clustered by who made the demonstrations: right "
     "even if the demonstrator does not quite plan in this way.",
 }
+_FOREMOST = "Shown are the weights with the largest t-values."
 SCALE = "Only the ratio of reward to temperature can be known: at twice the temperature every weight is twice as large."
 
 
@@ -110,8 +122,9 @@ def estimate_blocks(answer: Mapping[str, Any], folder: Path) -> list[str]:
         "Recovered weights with 95 % intervals (1.96 standard errors to either side), in units of reward."
     )
     caption += " Diamonds: the true weights." if known else ""
+    caption += f" {_FOREMOST}" if len(foremost(_sizes(answer))) < len(rows) else ""
     return [
-        table(header, [[row[0], *(_short(cell) for cell in row[1:])] for row in lines]),
+        *_long_table(answer, header, [[row[0], *(_short(cell) for cell in row[1:])] for row in lines]),
         paragraph(
             f"Log-likelihood of the {number(answer['decisions'])} decisions: "
             f"{number(answer['log_likelihood'])} nats; choosing uniformly would give "
@@ -133,8 +146,10 @@ def all_errors(answer: Mapping[str, Any]) -> list[str]:
     if "temperatures" in answer:
         clusters = "Each trajectory is a cluster: what groups have of their own is their temperature."
     return [
-        table(
-            ("standard error", *(f"{KINDS[kind]}{' (used)' if kind == used else ''}" for kind in kinds)), rows
+        *_long_table(
+            answer,
+            ["standard error", *(f"{KINDS[kind]}{' (used)' if kind == used else ''}" for kind in kinds)],
+            rows,
         ),
         paragraph(
             f"AIC {number(answer['aic'], 8)}, BIC {number(answer['bic'], 8)}, length of the slope at the end "
@@ -143,6 +158,20 @@ def all_errors(answer: Mapping[str, Any]) -> list[str]:
             "small",
         ),
     ]
+
+
+def _sizes(answer: Mapping[str, Any]) -> list[float]:
+    return [float(row["t_value"]) for row in answer["weights"]]
+
+
+def _long_table(answer: Mapping[str, Any], header: list[str], rows: list[list[Any]]) -> list[str]:
+    """One row for each weight; where they are many, those with small t-values are folded."""
+    seen = foremost(_sizes(answer))
+    rest = [k for k in range(len(rows)) if k not in set(seen)]
+    if not rest:
+        return [table(header, rows)]
+    hidden = table(header, [rows[k] for k in rest])
+    return [table(header, [rows[k] for k in seen]), folded(f"The other {len(rest)} weights", hidden)]
 
 
 def _error(value: float | None) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from maxentrl.app import pages_sections as sections
 from maxentrl.app.pages_flows import flows_blocks, plain, short, what_if_blocks
 from maxentrl.app.pages_plan import picture
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
@@ -16,8 +17,13 @@ ENDS = {
     "optional": "a trip may pass its goal and come back; stopping there is a choice",
 }
 TURNS = (
-    "Turn frequencies are a driver who turns at each link as often as the drivers of the fit did there, with 1 added to "
-    "each count, wherever the trip is going. Uniform choice takes every arc alike."
+    "Turn frequencies are behaviour cloning by counts: a driver who turns at each link as often as the drivers of the fit "
+    "did there, with 1 added to each count, wherever the trip is going. Uniform choice takes every arc alike."
+)
+ALL_KNOWN = (
+    "All weights are identified, given the temperature: no direction of them adds up to the same on all ways between two "
+    "links (a difference of potentials, which no trips could reveal, and which a constant would be if all ways had as "
+    "many links), and the trips of the fit depend on every one."
 )
 NOT_ASIDE = (
     "No trips were put aside (<code>--test 0.2</code> puts a fifth of them aside), so these are the trips that the reward "
@@ -40,6 +46,7 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
         *(_deep_words(answer, asked) if deep else _linear_words(answer)),
         heading("The answer"),
         *(_deep_answer(answer, folder) if deep else _linear_answer(answer, folder)),
+        *sections.identification(answer, ALL_KNOWN, "Trips, likelihoods and flows do not depend on them:"),
         heading("Does it foretell trips?"),
         *_scores(scores, folder),
         *flows_blocks(answer["flows"], folder),
@@ -74,6 +81,8 @@ def _question(asked: Mapping[str, Any], problem: Mapping[str, Any]) -> list[tupl
         ("goals", f"{problem['goals']}; {ENDS[asked['goal']]}"),
         ("temperature α", f"{asked['temperature']:g} units of reward"),
     ]
+    if asked["l2"]:
+        rows.append(sections.penalty(asked))
     names = {"train": "trips of the fit", "validation": "trips of validation", "test": "trips put aside"}
     for part, facts in problem["trips"].items():
         who = f", in {facts['groups']} groups" if facts["groups"] is not None else ""

@@ -14,6 +14,13 @@ CLONING = (
     "allowed action counted once more (Laplace's rule); it knows nothing of rewards, and where nothing was done it "
     "chooses at random."
 )
+LISTED = 6
+"""Directions of the weights shown on a page; the others are counted."""
+
+ALL_KNOWN = (
+    "All weights are identified: no direction of them is a shaping of the reward by a potential, which no behaviour "
+    "could reveal, and the decisions of these demonstrations depend on every one."
+)
 NOT_ASIDE = (
     "No demonstrations were put aside, so these are the ones that were fitted to, and both the reward and behaviour "
     "cloning look better on them than they are. <code>--test 0.2</code> puts a fifth of them aside."
@@ -37,9 +44,19 @@ def question(
         given = "estimated, one for each group" if free else f"{asked['temperature']:g} units of reward"
         rows.append(("temperature α", given))
     rows.append(("future", future(asked).replace("<sup>", "^").replace("</sup>", "")))
+    if asked.get("l2"):
+        rows.append(penalty(asked))
     if temperature and asked.get("prior"):
         rows.append(("prior ρ", prior[asked["prior"]]))
     return rows
+
+
+def penalty(asked: Mapping[str, Any]) -> tuple[str, str]:
+    """The row of a table that says by what the likelihood was penalised."""
+    return (
+        "penalty",
+        f"{asked['l2'] / 2:g} times the sum of squared weights, on the log-likelihood of all decisions",
+    )
 
 
 def demonstrations(answer: Mapping[str, Any]) -> list[str]:
@@ -90,29 +107,45 @@ def scores(answer: Mapping[str, Any], folder: Path) -> list[str]:
     ]
 
 
-def identification(answer: Mapping[str, Any]) -> list[str]:
+def identification(
+    answer: Mapping[str, Any],
+    all_known: str = ALL_KNOWN,
+    free_of: str = "Decisions, likelihoods and flows do not depend on them:",
+) -> list[str]:
     """What can be known of the weights."""
     found = answer.get("identification")
     if not found:
         return []
     blocks = [heading("What is known, and what cannot be")]
     if found["identified"]:
-        return [
-            *blocks,
-            paragraph(
-                "All weights are identified: no direction of them is a shaping of the reward by a potential, which no "
-                "behaviour could reveal, and the decisions of these demonstrations depend on every one."
-            ),
-        ]
+        return [*blocks, paragraph(all_known)]
+    directions, l2 = found["directions"], float(answer.get("settings", {}).get("l2", 0))
+    why = (
+        "the penalty alone decides their values above"
+        if l2
+        else "their values above are one choice among many"
+    )
+    many = len(directions)
+    first = (
+        "This direction"
+        if many == 1
+        else "These directions"
+        if many <= LISTED
+        else f"{number(many)} directions"
+    )
+    is_not = "is not determined by the data" if many == 1 else "are not determined by the data"
+    shown = (
+        f" The first {LISTED} of them (the others are in <code>manifest.json</code>):"
+        if many > LISTED
+        else ""
+    )
     blocks.append(
         paragraph(
-            "These directions of the weights are not determined, and their values above are one choice among many. "
-            "Decisions, likelihoods and flows do not depend on them:"
+            f"{first} of the weights {is_not}, and {why}. {free_of if not shown else free_of[:-1] + '.'}{shown}"
         )
     )
-    for direction in found["directions"]:
-        sentence = direction["sentence"]
-        blocks.append(paragraph(text(sentence[:1].upper() + sentence[1:]), "note"))
+    for direction in directions[:LISTED]:
+        blocks.append(paragraph(text(sentence(direction["sentence"])), "note"))
     return blocks
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from maxentrl.app import pages, plots
 from maxentrl.app.problems import Source, open_problem
 from maxentrl.app.record import Run, recording
+from maxentrl.app.report import foremost
 from maxentrl.core.check import InputError
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Dynamics
@@ -159,7 +160,13 @@ def record_estimate(run: Run, estimate: Estimate, truth=None) -> dict[str, Any]:
     errors = estimate.standard_errors
     run.arrays |= {"weights": estimate.weights, "reward": estimate.reward}
     run.arrays |= {f"covariance_{kind}": table for kind, table in estimate.covariances.items()}
-    run.pictures["weights"] = plots.weights(estimate.names, estimate.weights, errors, truth)
+    seen = foremost(estimate.t_values)
+    run.pictures["weights"] = plots.weights(
+        [estimate.names[k] for k in seen],
+        estimate.weights[seen],
+        errors[seen],
+        None if truth is None else np.asarray(truth)[seen],
+    )
     for sentence in estimate.warnings:
         run.warn(sentence[0].upper() + sentence[1:])
     rows = [

@@ -41,6 +41,7 @@ figure img { display: block; width: 100%; height: auto; background: #fff; border
   padding: .7rem; }
 figure.narrow img { max-width: 41rem; }
 figcaption { color: #555; font-size: .93rem; line-height: 1.5; margin-top: .6rem; max-width: 44rem; }
+details { margin: -.6rem 0 1.4rem; } summary { cursor: pointer; color: #555; font-size: .93rem; }
 .note { border-left: 3px solid #ddd6c8; padding-left: 1rem; }
 .warning { border-left: 4px solid #D55E00; background: #fdf1e8; padding: .6rem 1rem; }
 pre { background: #f1eee6; padding: .8rem 1rem; overflow-x: auto; font-size: .88rem; line-height: 1.5; }
@@ -49,6 +50,10 @@ pre code { font-size: 1em; white-space: pre-wrap; }
 .small { color: #555; font-size: .9rem; }
 @media print { body { padding: 0; } figure, table { break-inside: avoid; } }
 """.strip()
+
+
+LONG = 30
+"""Rows of a table that are seen at once; the others are folded."""
 
 
 def document(title: str, blocks: Iterable[str]) -> str:
@@ -103,6 +108,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         lines.append(f"<tr><th {kind[0]}>{cell(row[0])}</th>{cells}</tr>")
     top = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
     return f"<table>{top}<tbody>{''.join(lines)}</tbody></table>".replace(" >", ">")
+
+
+def folded(summary: str, block: str) -> str:
+    """What opens on a click; nothing where there is nothing to hide."""
+    return f"<details><summary>{text(summary)}</summary>{block}</details>" if block else ""
+
+
+def foremost(sizes: Sequence[float] | np.ndarray) -> list[int]:
+    """Which of many rows a reader sees first: the LONG largest (NaN last), in their own order; else all."""
+    rank = np.nan_to_num(np.abs(np.asarray(sizes, float)), nan=-1.0)
+    return sorted(np.argsort(-rank, kind="stable")[:LONG].tolist())
 
 
 def figure(svg: bytes | None, says: str, caption: str, narrow: bool = False) -> str:

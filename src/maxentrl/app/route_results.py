@@ -10,10 +10,12 @@ import numpy as np
 from maxentrl.app import maps_routes
 from maxentrl.app.record import Run
 from maxentrl.app.road_files import Changes, Demand, Parts, Roads
+from maxentrl.assess import identify_roads
 from maxentrl.assess.flows import compare_flows
 from maxentrl.core.check import InfeasibleError
 from maxentrl.data.trips import Trips
 from maxentrl.infer.first_passage import Goal
+from maxentrl.irl.estimate import Estimate
 from maxentrl.irl.route_evidence import (
     Flows,
     evidence,
@@ -41,6 +43,18 @@ def record_roads(run: Run, roads: Roads, parts: Parts) -> None:
         "goals": len(np.unique(np.concatenate([trips.goals for trips in parts.all]))),
         "trips": {name: _facts(trips) for name, trips in parts._asdict().items() if trips is not None},
     }
+
+
+def identification(roads: Roads, estimate: Estimate, temperature: float) -> dict[str, Any]:
+    """Which directions of the weights no trips, or not these, can tell."""
+    return identify_roads(
+        roads.network,
+        roads.features,
+        feature_names=roads.names,
+        fisher=estimate.fisher,
+        decisions=estimate.steps,
+        temperature=temperature,
+    ).to_dict()
 
 
 def _facts(trips: Trips) -> dict[str, Any]:

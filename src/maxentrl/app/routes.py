@@ -22,7 +22,13 @@ from maxentrl.app.road_files import (
     open_trips,
     read_changes,
 )
-from maxentrl.app.route_results import record_flows, record_roads, record_scores, record_what_if
+from maxentrl.app.route_results import (
+    identification,
+    record_flows,
+    record_roads,
+    record_scores,
+    record_what_if,
+)
 from maxentrl.core.check import InfeasibleError, InputError
 from maxentrl.data.split import By
 from maxentrl.infer.first_passage import Goal
@@ -136,6 +142,7 @@ def irl_mce(
         run.manifest["answer"] = {
             **record_estimate(run, estimate),
             "beginning": _beginning(job, goal, temperature, start),
+            "identification": identification(job.roads, estimate, temperature),
         }
         run.documents["estimate"] = estimate.to_dict()
         say("trips foretold, and flows")

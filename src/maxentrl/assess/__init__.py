@@ -4,6 +4,7 @@ quantities are."""
 from maxentrl.assess.distance import dard, epic, minimal, regret_bound, starc, value_adjusted
 from maxentrl.assess.flows import FlowComparison, compare_flows
 from maxentrl.assess.identify import Direction, Identification, identify
+from maxentrl.assess.identify_roads import identify_roads
 from maxentrl.assess.shaping import shape
 from maxentrl.assess.transfer import (
     Counterfactual,
@@ -35,6 +36,7 @@ __all__ = [
     "epic",
     "expected_flows",
     "identify",
+    "identify_roads",
     "minimal",
     "move_goal",
     "on_identified",

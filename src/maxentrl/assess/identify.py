@@ -12,27 +12,24 @@ et al. (2023) for what other data can tell.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 
 from maxentrl.assess.distance import value_adjusted
+from maxentrl.assess.null_spaces import (
+    NAMED,
+    NULL,
+    Kind,
+    flat_rows,
+    in_words,
+    length,
+    nested_basis,
+    null_rows,
+)
 from maxentrl.assess.shaping import Choices, unshaped, unshaped_in_time
 from maxentrl.core.check import InputError, check_discount, check_horizon, check_shape
 from maxentrl.models.tabular import TabularMDP
-
-Kind = Literal["zero", "collinear", "constant", "shaping", "unseen"]
-
-NULL = 1e-8
-"""Change of the reward that matters, relative to the features, below which a direction counts as shaping. Rounding
-leaves about 1e-16 / (1 - discount)."""
-
-FLAT = 1e-10
-"""Information per decision, relative to the best known direction, below which a direction counts as unseen."""
-
-NAMED = 6
-"""Features or states listed in a sentence; the rest are counted."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,20 +141,20 @@ def identify(
     scale = 1 / np.where(largest > 0, largest, 1.0)
     scaled = table * scale
     rest = _rest(choices, scaled, float(discount), horizon)
-    reference = _length(scaled)
-    never = _null(rest, reference)
+    reference = length(scaled)
+    never = null_rows(rest, reference)
     levels: list[tuple[Kind, np.ndarray]] = [
-        ("zero", _null(scaled, reference)),
-        ("constant", _null(np.concatenate([scaled - scaled.mean(0), rest]), reference)),
+        ("zero", null_rows(scaled, reference)),
+        ("constant", null_rows(np.concatenate([scaled - scaled.mean(0), rest]), reference)),
         ("shaping", never),
     ]
     if fisher is not None:
         matrix = np.asarray(fisher, np.float64)
         check_shape(matrix, (len(names), len(names)), "fisher", "[K, K]")
         per_decision = matrix * np.outer(scale, scale) * (float(temperature) ** 2 / float(decisions))
-        levels.append(("unseen", np.concatenate([never, _flat(per_decision, never)])))
+        levels.append(("unseen", np.concatenate([never, flat_rows(per_decision, never)])))
     found = []
-    for kind, row in _nested_basis(levels):
+    for kind, row in nested_basis(levels):
         weights = row * scale
         weights = weights / weights[np.abs(weights).argmax()]
         if kind == "zero" and np.count_nonzero(weights) > 1:
@@ -203,57 +200,6 @@ def _rest(choices: Choices, features: np.ndarray, discount: float, horizon: int 
     return rows
 
 
-def _length(matrix: np.ndarray) -> float:
-    """The largest singular value."""
-    return float(np.linalg.norm(np.linalg.qr(matrix, mode="r"), 2)) if matrix.size else 0.0
-
-
-def _null(matrix: np.ndarray, reference: float) -> np.ndarray:
-    """Orthonormal rows [m, K] that this matrix [N, K] sends to less than NULL * reference."""
-    _, size, axes = np.linalg.svd(np.linalg.qr(matrix, mode="r"))
-    size = np.concatenate([size, np.zeros(len(axes) - len(size))])
-    return axes[size <= NULL * reference]
-
-
-def _flat(information: np.ndarray, never: np.ndarray) -> np.ndarray:
-    """Orthonormal rows in which the information per decision is flat, beside those that no data can tell."""
-    others = np.linalg.svd(never)[2][len(never) :] if len(never) else np.eye(len(information))
-    if not len(others):
-        return others
-    curvature, axes = np.linalg.eigh(others @ information @ others.T)
-    # The same floor as the estimator's: a direction worth less than 1e-14 nats a decision is not known by any
-    # comparison.
-    return axes[:, curvature <= FLAT * max(float(curvature[-1]), 1e-4)].T @ others
-
-
-def _nested_basis(levels: list[tuple[Kind, np.ndarray]]) -> Iterator[tuple[Kind, np.ndarray]]:
-    """(kind, row) of a basis of nested spaces, each row in the first that holds it and in few coordinates.
-
-    Gauss-Jordan elimination with full pivoting, level by level, leaves each row in as few features as a basis can have.
-    """
-    done: list[tuple[int, np.ndarray]] = []
-    for kind, space in levels:
-        rows = space.copy()
-        for column, row in done:
-            rows -= np.outer(rows[:, column], row)
-        taken = [column for column, _ in done]
-        fresh: list[int] = []
-        for _ in range(len(space) - len(done)):
-            free = np.abs(rows)
-            free[fresh] = 0
-            free[:, taken] = 0
-            i, column = (int(x) for x in np.unravel_index(int(free.argmax()), free.shape))
-            rows[i] /= rows[i, column]
-            others = np.arange(len(rows)) != i
-            rows[others] -= np.outer(rows[others, column], rows[i])
-            fresh.append(i)
-            taken.append(column)
-        for i, column in zip(fresh, taken[len(done) :], strict=True):
-            rows[i] = np.where(np.abs(rows[i]) > 1e-6, rows[i], 0.0)
-            done.append((column, rows[i]))
-            yield kind, rows[i]
-
-
 def _direction(
     mdp: TabularMDP, choices: Choices, table, names, weights, kind: Kind, discount, horizon, log_policy
 ) -> Direction:
@@ -270,16 +216,7 @@ def _direction(
     residual = float(np.sqrt(np.mean(rest**2)) / size) if size > 0 else 0.0
     if kind in ("zero", "collinear"):
         potential, residual = np.zeros_like(potential), 0.0
-    terms = " ".join(
-        f"{'-' if weights[k] < 0 else '+'} {'' if abs(weights[k]) == 1 else f'{abs(weights[k]):.4g} '}{names[k]}"
-        for k in involved[:NAMED]
-    ).removeprefix("+ ")
-    more = f" and {len(involved) - NAMED} more features" if len(involved) > NAMED else ""
-    what = (
-        f"the weight of {names[involved[0]]}"
-        if len(involved) == 1
-        else f"the direction {terms}{more} of the weights"
-    )
+    what = in_words(names, weights)
     if kind == "unseen":
         why = (
             f"{what} is not identified by these demonstrations, though others could tell: it decides nothing where they "

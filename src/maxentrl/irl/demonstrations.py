@@ -217,7 +217,8 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
         return (
             f"{int((repeats - 1)[odd].sum())} of {demos.count} trajectories are copies of others, step by step "
             f"(the first: {demos.ids[twin]!r} of {demos.ids[first[which[twin]]]!r}), more than chance "
-            "would bring; if they were entered twice, the standard errors are too small."
+            "would bring under this reward; if they were entered twice, or are somebody's habit, the standard errors are "
+            "too small."
         )
     return None
 

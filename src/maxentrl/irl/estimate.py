@@ -164,7 +164,10 @@ def _plain(values: np.ndarray) -> list:
 
 
 NAMED = 6
-"""Features or directions listed in a warning; the rest are counted."""
+"""Features listed in a warning; the rest are counted."""
+
+LISTED = 3
+"""Directions of the weights that have a warning of their own; the rest are counted."""
 
 
 def covariances(
@@ -235,11 +238,11 @@ def explain_directions(
 ) -> list[str]:
     """Sentences on the directions [m, K] that are not identified, the plainest first; many are counted."""
     order = np.argsort(np.count_nonzero(directions, axis=1), kind="stable")
-    sentences = [explain_direction(directions[i], names, features, allowed) for i in order[:NAMED]]
-    if len(order) > NAMED:
+    sentences = [explain_direction(directions[i], names, features, allowed) for i in order[:LISTED]]
+    if len(order) > LISTED:
         sentences.append(
             f"{len(order)} directions of the {len(names)} weights are not identified in all; "
-            f"{NAMED} of them are listed."
+            f"{LISTED} of them are listed."
         )
     return sentences
 

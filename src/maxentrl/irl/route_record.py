@@ -86,6 +86,7 @@ def record(
         steps=trips.steps,
         settings={"temperature": float(temperature), "goal": known.asked.goal, "l2": whole.l2},
         warnings=tuple(warnings),
+        fisher=sums.curvature,
         identity=Identity(
             fingerprint(trips.links, trips.bounds, trips.weights),
             tuple(fingerprint(column * temperature) for column in whole.columns),
