@@ -193,7 +193,7 @@ def test_a_group_is_never_torn_apart(here):
     assert cli.main([*MCE, "--test", "0.34", "--by", "group"]) == cli.DONE
     answer = json.loads((here / "run/manifest.json").read_text())["answer"]
     test = next(part for part in answer["demonstrations"] if part["part"] == "test")
-    assert "by 1 groups" in test["sentences"][0]
+    assert "by 1 group " in test["sentences"][0]
 
 
 def test_journeys_that_reach_no_goal_are_a_warning(here):

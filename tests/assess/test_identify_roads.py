@@ -26,6 +26,7 @@ def test_a_potential_among_the_features_is_found_and_named_and_true_features_nev
     (found,) = identify_roads(network, mixed, feature_names=["a", "b", "const", "mixed"]).directions
     assert found.kind == "shaping" and found.features == ("a", "mixed")
     # The largest entry is 1: mixed + 0.5 a = 3 climb. Rounding of a sparse solve.
+    assert found.potential is not None
     np.testing.assert_allclose(found.weights, [0.5, 0, 0, 1], atol=1e-9)
     np.testing.assert_allclose(
         found.potential[network.arc_to] - found.potential[network.arc_from], 3 * climb, atol=1e-9

@@ -186,7 +186,7 @@ def test_an_inspection_counts_what_is_odd_and_refuses_nothing():
     for part in (
         "5 trajectories by 2 groups with 7 steps: 1 to 2 each, median 1",
         "In 1 of 3 live states nothing was decided: 2.",
-        "1 trajectories repeat an earlier one step by step, the first '1'",
+        "1 trajectory repeats an earlier one step by step, the first '1'",
         "2 trajectories end before a terminal state",
         "the problem gives this transition probability zero. The first: trajectory '3', step 0",
     ):

@@ -72,7 +72,7 @@ def apprenticeship(
         if opened.test is not None:
             run.manifest["answer"]["test_margin"] = _test_margin(opened, found)
         say("where it leads")
-        parts = [(share, irl_parts.flows_of(opened, policy)) for share, policy in policies]
+        parts = [(share, irl_parts.flows_of(opened, policy, patience=1)) for share, policy in policies]
         flows = (
             None
             if any(p is None for _, p in parts)
@@ -253,7 +253,9 @@ def _record_one_map(
     policy = np.asarray(plan.log_policy)
     if number < DRAWN:
         irl_parts.record_map(run, opened.mdp, reward, policy, f"reward-{number + 1}")
-    flows = irl_parts.record_flows(run, opened, irl_parts.flows_of(opened, policy), f"flows-{number + 1}")
+    flows = irl_parts.record_flows(
+        run, opened, irl_parts.flows_of(opened, policy, patience=1), f"flows-{number + 1}"
+    )
     facts = {
         "name": name,
         "slack": float(found.slacks[number]),

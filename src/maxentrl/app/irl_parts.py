@@ -13,7 +13,7 @@ from maxentrl import assess
 from maxentrl.app import maps, plots_irl
 from maxentrl.app.inputs import Opened
 from maxentrl.app.options import Change
-from maxentrl.app.predicted import decisions_of, predicted_decisions
+from maxentrl.app.predicted import PATIENCE, decisions_of, predicted_decisions
 from maxentrl.app.record import Run
 from maxentrl.core.check import InputError
 from maxentrl.data.trajectories import Trajectories
@@ -114,24 +114,29 @@ def record_flows(
         "chi_square": found.chi_square,
         "cells": found.degrees,
         "caveat": found.caveat,
-        "largest": sorted(rows, key=lambda row: -abs(row["standardised"]))[:LISTED],
+        "largest": sorted(rows, key=_how_far)[:LISTED],
     }
     run.manifest["answer"].setdefault(name, facts)
     return facts
 
 
-def flows_of(opened: Opened, log_policy: Policy) -> np.ndarray | None:
-    """Predicted decisions [S, A] for the demonstrations that they are compared with."""
+def _how_far(row: dict[str, Any]) -> tuple[float, float]:
+    """The furthest off first; what was never predicted, by how often it was done."""
+    return -abs(row["standardised"]), -abs(row["observed"] - row["predicted"])
+
+
+def flows_of(opened: Opened, log_policy: Policy, patience: int = PATIENCE) -> np.ndarray | None:
+    """Predicted decisions [S, A] for the demonstrations that they are compared with; see `predicted_decisions`."""
     demos = opened.train if opened.test is None else opened.test
     if isinstance(log_policy, Mapping):
         total = np.zeros((opened.mdp.states, opened.mdp.actions))
         for rows, policy in by_group(demos, log_policy):
-            part = predicted_decisions(opened.mdp, policy, demos.take(rows))
+            part = predicted_decisions(opened.mdp, policy, demos.take(rows), patience)
             if part is None:
                 return None
             total += part
         return total
-    return predicted_decisions(opened.mdp, log_policy, demos)
+    return predicted_decisions(opened.mdp, log_policy, demos, patience)
 
 
 def record_map(

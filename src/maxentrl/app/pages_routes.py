@@ -216,7 +216,7 @@ def _scores(scores: Mapping[str, Any], folder: Path) -> list[str]:
     ]
     blocks = [
         table(("", "nats per trip", "95 % interval", "per decision", "all trips"), rows),
-        *([] if scores["on"] == "test" else [paragraph(NOT_ASIDE, "warning")]),
+        *([] if scores["on"] == "test" else [paragraph(NOT_ASIDE, "note")]),
         figure(
             picture(folder, "scores"),
             "Log-likelihood per trip, with intervals.",

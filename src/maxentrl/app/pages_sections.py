@@ -169,7 +169,13 @@ def flows(answer: Mapping[str, Any], folder: Path, *, how: str) -> list[str]:
         return []
     whose = "that were put aside" if found["part"] == "test" else "of the fit"
     rows = [
-        [row["state"], row["action"], row["observed"], short(row["predicted"]), short(row["standardised"], 3)]
+        [
+            row["state"],
+            row["action"],
+            row["observed"],
+            short(row["predicted"]),
+            _deviation(row["standardised"]),
+        ]
         for row in found["largest"]
     ]
     return [
@@ -228,7 +234,7 @@ def change(answer: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) ->
         figure(
             picture(folder, "counterfactual"),
             "Map of the change of visits.",
-            "Where visits rise (red) and fall (blue).",
+            "Where visits rise (blue) and fall (red).",
             narrow=True,
         ),
         paragraph("All of them are in <code>counterfactual.csv</code>.", "small"),
@@ -261,6 +267,11 @@ def interval(lower: Any, upper: Any, digits: int = 3) -> str:
 def short(value: Any, digits: int = 4) -> float:
     """A number to a few figures; it may be spelled as a word, such as "inf"."""
     return float(f"{float(value):.{digits}g}")
+
+
+def _deviation(value: Any) -> Any:
+    """Standard deviations; none where the prediction is 0 and varies by nothing."""
+    return short(value, 3) if abs(float(value)) < float("inf") else "never predicted"
 
 
 def tiny(value: Any, digits: int) -> str:

@@ -96,11 +96,11 @@ def reward_map(mdp: TabularMDP, reward: np.ndarray, log_policy: np.ndarray) -> b
 
 
 def change_map(mdp: TabularMDP, change: np.ndarray) -> bytes:
-    """By how much the visits of each state change: less is blue, more is red."""
+    """By how much the visits of each state change: more is blue, less is red, as on maps of roads."""
     with mpl.rc_context(STYLE):
         figure, axes = _one_map(mdp)
         most = max(float(np.abs(change).max()), 1e-9)
-        drawn = maps.field(axes, mdp, change, "RdBu_r", -most, ceiling=1.0)
+        drawn = maps.field(axes, mdp, change, "RdBu", -most, ceiling=1.0)
         drawn.set_norm(TwoSlopeNorm(0, -most, most))
         _bar(figure, axes, drawn, "change of visits per journey")
         maps.marks(axes, mdp)

@@ -12,7 +12,8 @@ LOST = 1e-6
 """Share of the journeys whose end is not awaited."""
 
 PATIENCE = 20
-"""Times the length of the longest demonstration, after which journeys that do not end are no longer followed."""
+"""Times the length of the longest demonstration, after which journeys that do not end are no longer followed, where
+policies leave something to chance, so that journeys end sooner or later."""
 
 TABLE = 2e7
 """Numbers held at once; beyond, nothing is predicted."""
@@ -26,7 +27,9 @@ def decisions_of(mdp: TabularMDP, demos: Trajectories) -> np.ndarray:
     return counts
 
 
-def predicted_decisions(mdp: TabularMDP, log_policy: np.ndarray, demos: Trajectories) -> np.ndarray | None:
+def predicted_decisions(
+    mdp: TabularMDP, log_policy: np.ndarray, demos: Trajectories, patience: int = PATIENCE
+) -> np.ndarray | None:
     """Expected number of times [S, A] that each decision is taken, by journeys that begin where demonstrations do.
 
     Each is followed until it ends in a terminal state, and no longer than it could have been recorded: a
@@ -35,6 +38,8 @@ def predicted_decisions(mdp: TabularMDP, log_policy: np.ndarray, demos: Trajecto
 
     Args:
         log_policy: [S, A], or [T, S, A] over a finite horizon.
+        patience: times the length of the longest demonstration after which journeys are no longer followed; 1 for
+            plans without chance, which may go in circles for ever.
 
     Returns:
         None where the prediction would take too much memory.
@@ -46,7 +51,7 @@ def predicted_decisions(mdp: TabularMDP, log_policy: np.ndarray, demos: Trajecto
     longest = demos.longest
     limits = np.where(ended, longest, demos.lengths)
     if ended.all():
-        longest = PATIENCE * longest
+        longest = patience * longest
         limits = np.full(demos.count, longest)
     if chance.ndim == 2:
         longest = min(longest, len(chance))

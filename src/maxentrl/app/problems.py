@@ -68,7 +68,12 @@ def open_problem(name: str | Path | TabularMDP) -> Source:
         from maxentrl.models.sources import load_problem
 
         mdp = load_problem(text)
-        return Source(mdp, Path(text).name, "file", file_hash(text))
+        return Source(
+            mdp,
+            "/".join(part for part in (Path(text).parent.name, Path(text).name) if part),
+            "file",
+            file_hash(text),
+        )
     mdp = TabularMDP.from_gymnasium(text)
     return Source(mdp, text, "Gymnasium's own transition table", _hash(mdp))
 

@@ -14,6 +14,8 @@ from maxentrl.core.check import InputError
 from maxentrl.core.tables import as_numbers, read_columns
 from maxentrl.data.split import By, aside, read_labels
 from maxentrl.data.trips import Trips, read_trips
+from maxentrl.infer.first_passage import Goal
+from maxentrl.irl.route_evidence import evidence
 from maxentrl.models.network import SHOWN, Network, read_arc_features, read_network
 
 ENDS = ("from_x", "from_y", "to_x", "to_y")
@@ -85,7 +87,14 @@ def open_roads(problem: str | Path, features: str | Path | None, links: str | Pa
     if links is not None:
         inputs["links"] = file_hash(links)
         ends = _ends(links)
-    return Roads(network, table, names, "/".join(Path(problem).parts[-2:]), ends, inputs)
+    return Roads(
+        network,
+        table,
+        names,
+        "/".join(part for part in (Path(problem).parent.name, Path(problem).name) if part),
+        ends,
+        inputs,
+    )
 
 
 def _features_named(
@@ -169,6 +178,20 @@ def open_trips(
     if checked is None and validation is not None:
         trips, checked = _apart(trips, validation, jax.random.fold_in(key, 1), by)
     return Parts(trips, checked, held), inputs
+
+
+def check_aside(network: Network, parts: Parts, goal: Goal) -> None:
+    """Refuse trips for validation and test that the network does not allow, before anything is fitted to the others.
+
+    Raises:
+        InputError: for a step that is no arc, or a trip that passes its goal where it must not.
+    """
+    for name, trips in (("validation", parts.validation), ("test", parts.test)):
+        if trips is not None:
+            try:
+                evidence(network, trips, goal)
+            except InputError as error:
+                raise InputError(f"among the trips for {name}, {error}") from error
 
 
 def _apart(trips: Trips, share: float, key: jax.Array, by: By) -> tuple[Trips, Trips]:

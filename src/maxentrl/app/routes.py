@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from maxentrl.app.road_files import (
     Demand,
     Parts,
     Roads,
+    check_aside,
     demand_of,
     open_roads,
     open_trips,
@@ -66,9 +68,10 @@ class RoutesRecovered(NamedTuple):
         scores = self.answer["scores"]
         put = "put aside" if scores["on"] == "test" else "of the fit"
         for row in scores["rows"]:
+            known = math.isfinite(row["low"])
+            interval = f"{row['low']:.4f} to {row['high']:.4f}" if known else "not known"
             lines.append(
-                f"{row['name']}: {row['per_trip']:.6f} nats per trip {put} "
-                f"(95 % interval {row['low']:.4f} to {row['high']:.4f})"
+                f"{row['name']}: {round(row['per_trip'], 6) + 0.0:.6f} nats per trip {put} (95 % interval {interval})"
             )
         changed = self.answer["what_if"]
         if changed is not None:
@@ -136,7 +139,7 @@ def irl_mce(
         "move_goal": tuple(move_goal),
     }
     with recording(out, "irl mce", settings, pages.page) as run, kept_warnings(run):
-        job = _open(run, problem, demos, features, links, test, split, by, seed, close_arc, move_goal)
+        job = _open(run, problem, demos, features, links, goal, (test, split, by, seed), close_arc, move_goal)
         say(_fitting(job))
         estimate = _fit(job, goal, temperature, start, l2)
         run.manifest["answer"] = {
@@ -215,9 +218,8 @@ def irl_deep(
         )
     training = Training(max_steps=steps)
     with recording(out, "irl deep-maxent", settings, pages.page) as run, kept_warnings(run):
-        job = _open(
-            run, problem, demos, features, links, test, split, by, seed, close_arc, move_goal, validation
-        )
+        apart = (test, split, by, seed)
+        job = _open(run, problem, demos, features, links, goal, apart, close_arc, move_goal, validation)
         say(_fitting(job))
         linear = _fit(job, goal, temperature, start, l2)
         estimate = deep_routes.fit(
@@ -252,13 +254,18 @@ class _Job(NamedTuple):
 
 
 def _open(
-    run: Run, problem, demos, features, links, test, split, by, seed, close_arc, move_goal, validation=None
+    run: Run, problem, demos, features, links, goal: Goal, apart, close_arc, move_goal, validation=None
 ) -> _Job:
-    """Read everything, so that whatever is wrong with it is said before any work begins."""
+    """Read everything, so that whatever is wrong with it is said before any work begins.
+
+    apart: what is put aside: a share or file of test trips, labels, trips or groups, and the seed.
+    """
+    test, split, by, seed = apart
     roads = open_roads(problem, features, links)
     parts, inputs = open_trips(
         demos, roads.network, test=test, divided=split, by=by, seed=seed, validation=validation
     )
+    check_aside(roads.network, parts, goal)
     demand = demand_of(parts.all)
     changes = read_changes(roads.network, demand, close_arc, move_goal)
     run.manifest["inputs"] |= roads.inputs | inputs

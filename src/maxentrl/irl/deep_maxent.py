@@ -212,7 +212,10 @@ def check_output(network, inputs, whole: bool, shapes: tuple[tuple[int, ...], ..
 
 def explain(trained: list[Member], members: int, validated: bool) -> tuple[str, ...]:
     """The sentences to read before the numbers."""
-    sentences = [m.verdict for m in trained if not m.converged]
+    whose = [
+        f"network {number} of {members}: " if members > 1 else "" for number in range(1, len(trained) + 1)
+    ]
+    sentences = [name + m.verdict for name, m in zip(whose, trained, strict=True) if not m.converged]
     if len(trained) < members:
         sentences.append(f"{len(trained)} of {members} networks were trained before the interruption.")
     if not validated:

@@ -72,17 +72,22 @@ def inspect_demonstrations(mdp: TabularMDP, demos: Trajectories) -> Inspection:
     return facts._replace(sentences=tuple(_in_words(mdp, demos, facts, [s for _, s in found], first)))
 
 
+def _many(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def _in_words(mdp: TabularMDP, demos: Trajectories, facts: Inspection, found: list[str], first) -> list[str]:
-    who = "" if facts.groups is None else f" by {facts.groups} groups"
+    who = "" if facts.groups is None else f" by {_many(facts.groups, 'group')}"
     short, middle, long = facts.lengths
     said = [
-        f"{facts.trajectories} trajectories{who} with {facts.steps} steps: "
+        f"{_many(facts.trajectories, 'trajectory', 'trajectories')}{who} with {_many(facts.steps, 'step')}: "
         f"{short} to {long} each, median {middle:g}."
     ]
     if facts.weight != facts.trajectories:
         said.append(f"Weights sum to {facts.weight:g}.")
     if never := np.flatnonzero(facts.never_visited).tolist():
-        names = ", ".join(mdp.state_name(s) for s in never[:LISTED])
+        between = "; " if mdp.state_names and any("," in name for name in mdp.state_names) else ", "
+        names = between.join(mdp.state_name(s) for s in never[:LISTED])
         more = f" and {len(never) - LISTED} more" if len(never) > LISTED else ""
         said.append(
             f"In {len(never)} of {facts.visited + len(never)} live states nothing was decided: {names}{more}."
@@ -90,10 +95,15 @@ def _in_words(mdp: TabularMDP, demos: Trajectories, facts: Inspection, found: li
     if facts.copies:
         repeats = sorted(set(range(demos.count)) - set(first.tolist()))
         said.append(
-            f"{facts.copies} trajectories repeat an earlier one step by step, the first {demos.ids[repeats[0]]!r}."
+            f"{_many(facts.copies, 'trajectory repeats', 'trajectories repeat')} an earlier one step by step, the first "
+            f"{demos.ids[repeats[0]]!r}."
         )
     if facts.cut_off and np.any(mdp.terminal):
-        said.append(f"{facts.cut_off} trajectories end before a terminal state is reached.")
+        said.append(
+            f"{_many(facts.cut_off, 'trajectory ends', 'trajectories end')} before a terminal state is reached."
+        )
     if facts.unknown_ends:
-        said.append(f"{facts.unknown_ends} trajectories do not say where their last action led.")
+        said.append(
+            f"{_many(facts.unknown_ends, 'trajectory does', 'trajectories do')} not say where the last action led."
+        )
     return said + found

@@ -73,7 +73,7 @@ def evidence(network: Network, trips: Trips, goal: Goal = "forced", is_open=None
         raise InputError(
             f"trip {trips.ids[trip[i]]!r} passes its goal, link {network.ids[trips.links[inside[i]]]}, at step "
             f"{inside[i] - trips.bounds[trip[i]]} and goes on ({len(np.unique(trip[early]))} such trips); cut it "
-            'there, or let stopping be a choice (goal="optional").'
+            'there, or let stopping be a choice (goal="optional", --goal optional).'
         )
     pairs, pair = np.unique(np.stack([trips.goals, trips.origins], 1), axis=0, return_inverse=True)
     pair = pair.reshape(-1)
