@@ -101,7 +101,7 @@ def changes(drawing: Strokes, shift: np.ndarray, closed: np.ndarray) -> bytes:
         # An arc is a way into a link: it is closed where that link begins.
         places = places[:, 0] if drawing.by_link else places.mean(1)
         if len(places):
-            axes.scatter(*places.T, marker="x", s=80, color=RED, linewidth=2.4, zorder=4)
+            axes.scatter(*places.T, marker="x", s=90, color="#222222", linewidth=2.2, zorder=4)
         axes.set_title("how flows change")
         return svg(figure, "changes")
 
