@@ -103,7 +103,7 @@ class Trips:
 
 
 def trips_from_sequences(
-    sequences: Iterable[Sequence[int] | np.ndarray],
+    sequences: Iterable[Sequence[int | np.integer] | np.ndarray],
     *,
     weights=None,
     ids: Sequence[object] | None = None,
