@@ -21,11 +21,11 @@ from maxentrl.assess.null_spaces import (
     NAMED,
     NULL,
     Kind,
-    flat_rows,
+    directions,
     in_words,
     length,
-    nested_basis,
     null_rows,
+    typical,
 )
 from maxentrl.assess.shaping import Choices, unshaped, unshaped_in_time
 from maxentrl.core.check import InputError, check_discount, check_horizon, check_shape
@@ -137,29 +137,19 @@ def identify(
     check_horizon(horizon)
     choices = Choices(mdp)
     table, names = _features(choices, features, feature_names)
-    largest = np.abs(table).max(0, initial=0.0)
-    scale = 1 / np.where(largest > 0, largest, 1.0)
+    scale = typical(table)
     scaled = table * scale
     rest = _rest(choices, scaled, float(discount), horizon)
     reference = length(scaled)
-    never = null_rows(rest, reference)
     levels: list[tuple[Kind, np.ndarray]] = [
         ("zero", null_rows(scaled, reference)),
         ("constant", null_rows(np.concatenate([scaled - scaled.mean(0), rest]), reference)),
-        ("shaping", never),
+        ("shaping", null_rows(rest, reference)),
     ]
-    if fisher is not None:
-        matrix = np.asarray(fisher, np.float64)
-        check_shape(matrix, (len(names), len(names)), "fisher", "[K, K]")
-        per_decision = matrix * np.outer(scale, scale) * (float(temperature) ** 2 / float(decisions))
-        levels.append(("unseen", np.concatenate([never, flat_rows(per_decision, never)])))
-    found = []
-    for kind, row in nested_basis(levels):
-        weights = row * scale
-        weights = weights / weights[np.abs(weights).argmax()]
-        if kind == "zero" and np.count_nonzero(weights) > 1:
-            kind = "collinear"
-        found.append(_direction(mdp, choices, table, names, weights, kind, discount, horizon, log_policy))
+    found = [
+        _direction(mdp, choices, table, names, weights, kind, discount, horizon, log_policy)
+        for kind, weights in directions(levels, scale, fisher, decisions, temperature)
+    ]
     return Identification(names, tuple(found))
 
 

@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from maxentrl.assess.identify import Direction, Identification
-from maxentrl.assess.null_spaces import Kind, flat_rows, in_words, length, nested_basis, null_rows
+from maxentrl.assess.null_spaces import Kind, directions, in_words, length, null_rows, typical
 from maxentrl.core.check import InputError, check_shape
 from maxentrl.models.network import Network
 
@@ -60,29 +60,18 @@ def identify_roads(
         raise InputError(f"feature_names must be {table.shape[1]} names, at least one; got {len(names)}.")
     if not np.isfinite(table).all():
         raise InputError(f"features must be finite; {int((~np.isfinite(table)).sum())} entries are not.")
-    largest = np.abs(table).max(0, initial=0.0)
-    scale = 1 / np.where(largest > 0, largest, 1.0)
+    scale = typical(table)
     scaled = table * scale
     reference = length(scaled)
     potentials = _potentials(network, scaled)
-    never = null_rows(scaled - _differences(network, potentials), reference)
-    levels: list[tuple[Kind, np.ndarray]] = [("zero", null_rows(scaled, reference)), ("shaping", never)]
-    if fisher is not None:
-        matrix = np.asarray(fisher, np.float64)
-        check_shape(matrix, (len(names), len(names)), "fisher", "[K, K]")
-        per_decision = matrix * np.outer(scale, scale) * (float(temperature) ** 2 / float(decisions))
-        levels.append(("unseen", np.concatenate([never, flat_rows(per_decision, never)])))
-    found = []
-    for kind, row in nested_basis(levels):
-        weights = row * scale
-        most = weights[np.abs(weights).argmax()]
-        if kind == "zero" and np.count_nonzero(row) > 1:
-            kind = "collinear"
-        found.append(
-            _direction(
-                network, names, table @ (weights / most), weights / most, kind, potentials @ row / most
-            )
-        )
+    levels: list[tuple[Kind, np.ndarray]] = [
+        ("zero", null_rows(scaled, reference)),
+        ("shaping", null_rows(scaled - _differences(network, potentials), reference)),
+    ]
+    found = [
+        _direction(network, names, table @ weights, weights, kind, potentials @ (weights / scale))
+        for kind, weights in directions(levels, scale, fisher, decisions, temperature)
+    ]
     return Identification(names, tuple(found))
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from maxentrl.core.check import check_shape
+
 Kind = Literal["zero", "collinear", "constant", "shaping", "unseen"]
 
 NULL = 1e-8
@@ -69,6 +71,37 @@ def nested_basis(levels: list[tuple[Kind, np.ndarray]]) -> Iterator[tuple[Kind, 
             rows[i] = np.where(np.abs(rows[i]) > 1e-6, rows[i], 0.0)
             done.append((column, rows[i]))
             yield kind, rows[i]
+
+
+def typical(table: np.ndarray) -> np.ndarray:
+    """[K]: the change of each weight that changes some reward by 1, from features [N, K]; 1 for a feature of zeros."""
+    largest = np.abs(table).max(0, initial=0.0)
+    return 1 / np.where(largest > 0, largest, 1.0)
+
+
+def directions(
+    levels: list[tuple[Kind, np.ndarray]], scale: np.ndarray, fisher, decisions: float, temperature: float
+) -> Iterator[tuple[Kind, np.ndarray]]:
+    """(kind, weights [K], the largest 1) of what is not identified.
+
+    Args:
+        levels: nested spaces of weights in units of `scale` [K], the last of them all that no data can tell.
+        fisher: [K, K] information of the weights in some data, or None: then nothing is "unseen".
+        decisions: how many it sums over. temperature: of the demonstrator.
+    """
+    if fisher is not None:
+        matrix, count = np.asarray(fisher, np.float64), len(scale)
+        check_shape(matrix, (count, count), "fisher", "[K, K]")
+        per_decision = matrix * np.outer(scale, scale) * (float(temperature) ** 2 / float(decisions))
+        never = levels[-1][1]
+        levels = [*levels, ("unseen", np.concatenate([never, flat_rows(per_decision, never)]))]
+    for kind, row in nested_basis(levels):
+        weights = row * scale
+        several = np.count_nonzero(weights) > 1
+        yield (
+            "collinear" if kind == "zero" and several else kind,
+            weights / weights[np.abs(weights).argmax()],
+        )
 
 
 def in_words(names: Sequence[str], weights: np.ndarray) -> str:
