@@ -1,9 +1,8 @@
-"""The vocabulary: names for arrays and the contracts between the floors."""
+"""The vocabulary: names for arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -27,29 +26,3 @@ class Temperatures(NamedTuple):
 
     action: Scalar
     state: Scalar
-
-
-class Step(NamedTuple):
-    """What an environment answers to one action.
-
-    observation: what the agent sees next.
-    reward: float [].
-    terminated: bool []; the process ended, and the next state has value 0.
-    truncated: bool []; only the recording ended (a time limit): the next state keeps its value.
-    """
-
-    observation: Any
-    reward: jax.Array
-    terminated: jax.Array
-    truncated: jax.Array
-
-
-class Env(NamedTuple):
-    """A simulator as a pair of pure functions, ready for `jit`, `vmap` and `scan`.
-
-    reset: key -> (state, observation).
-    step: (key, state, action) -> (state, Step).
-    """
-
-    reset: Callable[[jax.Array], tuple[Any, Any]]
-    step: Callable[[jax.Array, Any, Any], tuple[Any, Step]]

@@ -1,6 +1,6 @@
 """Problems of our own, each also a simulator."""
 
-from maxentrl.core.types import Env
+from maxentrl.core.contracts import Env
 from maxentrl.envs.binaryworld import binaryworld
 from maxentrl.envs.chain import chain
 from maxentrl.envs.gridworld import gridworld

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maxentrl.core.check import InputError
-from maxentrl.core.types import Env, Step
+from maxentrl.core.contracts import Env, Step
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense
 

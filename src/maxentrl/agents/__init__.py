@@ -1,0 +1,1 @@
+"""Agents that learn from samples, each an `Agent`: a value made of pure functions."""

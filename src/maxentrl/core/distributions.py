@@ -1,0 +1,58 @@
+"""Policies' densities: the normal, the normal squashed by tanh, and the categorical; all in nats.
+
+Written for one state: the last axis holds the dimensions of an action, or the actions; leading axes are batches.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+EDGE = 1.0 - 1e-6
+"""How near to the bounds an action is still told apart from them: about the spacing of float32 at 1, times 10."""
+
+
+def normal_log_density(mean, log_std, x) -> jax.Array:
+    """sum_i log N(x_i; mean_i, exp(log_std_i)^2)."""
+    z = (x - mean) * jnp.exp(-log_std)
+    return jnp.sum(-0.5 * (z * z + jnp.log(2 * jnp.pi)) - log_std, -1)
+
+
+def normal_entropy(log_std) -> jax.Array:
+    """sum_i log_std_i + log(2 pi e) / 2."""
+    return jnp.sum(log_std + 0.5 * (1.0 + jnp.log(2 * jnp.pi)), -1)
+
+
+def log_squash(u) -> jax.Array:
+    """sum_i log(1 - tanh(u_i)^2) = sum_i 2 (log 2 - u_i - softplus(-2 u_i)), exact for any u_i."""
+    return jnp.sum(2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u)), -1)
+
+
+def tanh_normal_sample(key, mean, log_std) -> tuple[jax.Array, jax.Array]:
+    """a = tanh(u), u ~ N(mean, exp(log_std)^2), and log pi(a) = log N(u) - sum log(1 - tanh(u)^2).
+
+    Reparameterised: both are differentiable in mean and log_std. u is kept, as it cannot be had back from a near the
+    bounds. Source: Haarnoja et al. (2018), appendix C.
+    """
+    noise = jax.random.normal(key, mean.shape, mean.dtype)
+    u = mean + jnp.exp(log_std) * noise
+    log_normal = jnp.sum(-0.5 * (noise * noise + jnp.log(2 * jnp.pi)) - log_std, -1)
+    return jnp.tanh(u), log_normal - log_squash(u)
+
+
+def tanh_normal_log_density(mean, log_std, action) -> jax.Array:
+    """log pi(a) of an action in [-1, 1]. One on the bound is moved inside by 1e-6: there u is beyond float32."""
+    u = jnp.arctanh(jnp.clip(action, -EDGE, EDGE))
+    return normal_log_density(mean, log_std, u) - log_squash(u)
+
+
+def entropy(log_policy) -> jax.Array:
+    """-sum_a pi(a) log pi(a), where 0 log 0 = 0; log_policy [..., A] normalised."""
+    possible = log_policy > -jnp.inf
+    safe = jnp.where(possible, log_policy, 0.0)
+    return -jnp.sum(jnp.where(possible, jnp.exp(safe) * safe, 0.0), -1)
+
+
+def chosen(table, action) -> jax.Array:
+    """table[..., action], for an action each."""
+    return jnp.take_along_axis(table, action[..., None], -1)[..., 0]

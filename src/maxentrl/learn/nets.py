@@ -1,0 +1,49 @@
+"""Fully connected networks as plain trees of arrays: the cheapest state there is to hand to a compiled program."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Layer(NamedTuple):
+    """y = x weight + bias; weight [in, out], bias [out]."""
+
+    weight: jax.Array
+    bias: jax.Array
+
+
+class Network(NamedTuple):
+    """init: key -> layers. apply: (layers, x [B, in]) -> [B, out]."""
+
+    init: Callable[[jax.Array], tuple[Layer, ...]]
+    apply: Callable[[tuple[Layer, ...], jax.Array], jax.Array]
+
+
+def mlp(
+    sizes: Sequence[int], activation: Callable[[jax.Array], jax.Array] = jax.nn.relu, last: float = 1.0
+) -> Network:
+    """A network of these layer sizes, input first, with `activation` between them and none after the last.
+
+    Weights are drawn from N(0, 1 / in), cut at two standard deviations, those of the last layer times `last`; biases
+    are 0. A single pair of sizes is a linear map: with one-hot input, a table.
+    """
+
+    def init(key):
+        layers = []
+        for i, (wide, out) in enumerate(itertools.pairwise(sizes)):
+            scale = (last if i == len(sizes) - 2 else 1.0) / 0.87962566 / wide**0.5  # of the cut normal
+            weight = scale * jax.random.truncated_normal(jax.random.fold_in(key, i), -2.0, 2.0, (wide, out))
+            layers.append(Layer(weight, jnp.zeros(out)))
+        return tuple(layers)
+
+    def apply(layers, x):
+        for layer in layers[:-1]:
+            x = activation(x @ layer.weight + layer.bias)
+        return x @ layers[-1].weight + layers[-1].bias
+
+    return Network(init, apply)
