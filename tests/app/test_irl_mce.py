@@ -219,13 +219,6 @@ def test_what_has_no_meaning_beside_free_temperatures_is_refused(here, capsys, m
     assert sentence in capsys.readouterr().err and not (here / "run").exists()
 
 
-def test_free_temperatures_on_roads_are_refused_with_the_way_to_get_them(here, capsys):
-    (here / "roads.csv").write_text("from,to,minutes\na,b,1\n")
-    files = ("--problem", "roads.csv", "--demos", "trips.csv", "--out", "run")
-    assert cli.main(["irl", "mce", *files, "--temperatures", "free"]) == cli.BAD_INPUT
-    assert "maxentrl.irl.temperatures.fit_routes" in capsys.readouterr().err
-
-
 def test_features_of_a_time_limit_are_planned_for(here):
     assert cli.main(["irl", "mce", *FILES, "--horizon", "60"]) == cli.DONE
     assert "over 60 steps" in (here / "run" / "report.html").read_text()

@@ -14,12 +14,14 @@ from maxentrl.app.options import (
     CHANGE,
     CLOCK,
     DEMONSTRATOR,
+    ON_ROADS,
     Aside,
     Change,
     Clock,
     Demonstrator,
     Files,
     Maps,
+    OnRoads,
 )
 from maxentrl.app.progress import ended, numbers, progress
 
@@ -30,13 +32,6 @@ Start = Annotated[
     arg(metavar="W,W,...", help="weights at which the search starts, in the order of the features"),
 ]
 Penalty = Annotated[float, arg(help="penalty (l2 / 2) * sum of squared weights on the log-likelihood")]
-Goal = Annotated[
-    Literal["forced", "optional"],
-    arg(help="road networks: whether a trip ends on its first arrival at its goal, or may go on"),
-]
-Links = Annotated[
-    Path | None, arg(metavar="FILE", help="road networks: CSV with places of the links, for maps")
-]
 Dynamics = Annotated[
     Literal["given", "posterior"],
     arg(help="given: soft-optimal control. posterior: whole trajectories, luck included"),
@@ -60,8 +55,7 @@ def mce(
         Literal["given", "free"],
         arg(help="free: one for each group of demonstrators; without --offset the first keeps --temperature"),
     ] = "given",
-    goal: Goal = "forced",
-    links: Links = None,
+    roads: OmitArgPrefixes[OnRoads] = ON_ROADS,
 ) -> int:
     """Maximum causal entropy: weights of features, with standard errors."""
     begin = numbers(start, "start", "-2.5,-1") or None
@@ -69,19 +63,9 @@ def mce(
         if is_network(files.problem):
             from maxentrl.app import routes
 
-            _only_for_tables(
-                offset=files.offset, discount=clock.discount, horizon=clock.horizon, prior=demonstrator.prior
-            )
-            if temperatures == "free":
-                _refuse_free()
-            road = {
-                "goal": goal,
-                "links": links,
-                "start": begin,
-                "l2": l2,
-                "temperature": demonstrator.temperature,
-            }
-            done = routes.irl_mce(**_network(files, aside, change), **road, say=say)
+            _refuse_moments(loss)
+            asked = _network(files, clock, demonstrator, aside, change, roads)
+            done = routes.irl_mce(**asked, start=begin, l2=l2, temperatures=temperatures, say=say)
         else:
             from maxentrl.app import irl_runs
 
@@ -195,8 +179,7 @@ def deep_maxent(
     start: Annotated[
         str | None, arg(metavar="W,W,...", help="road networks: where the search for that one starts")
     ] = None,
-    goal: Goal = "forced",
-    links: Links = None,
+    roads: OmitArgPrefixes[OnRoads] = ON_ROADS,
 ) -> int:
     """Deep maximum entropy: a network of features as the reward."""
     layers = [int(n) if n == int(n) else 0 for n in numbers(hidden, "hidden", "64,64")]
@@ -205,18 +188,9 @@ def deep_maxent(
         if is_network(files.problem):
             from maxentrl.app import routes
 
-            _only_for_tables(
-                offset=files.offset, discount=clock.discount, horizon=clock.horizon, prior=demonstrator.prior
-            )
             begin = numbers(start, "start", "-2.5,-1") or None
-            road = {
-                "goal": goal,
-                "links": links,
-                "start": begin,
-                "l2": l2,
-                "temperature": demonstrator.temperature,
-            }
-            done = routes.irl_deep(**_network(files, aside, change), **road, **how, say=say)
+            asked = _network(files, clock, demonstrator, aside, change, roads)
+            done = routes.irl_deep(**asked, start=begin, l2=l2, **how, say=say)
         else:
             from maxentrl.app import irl_deep
 
@@ -239,8 +213,13 @@ def is_network(problem: str) -> bool:
     return {"from", "to"} <= header and "state" not in header
 
 
-def _network(files: Files, aside: Aside, change: Change) -> dict:
+def _network(
+    files: Files, clock: Clock, demonstrator: Demonstrator, aside: Aside, change: Change, roads: OnRoads
+) -> dict:
     """What a run on a road network is told."""
+    _only_for_tables(
+        offset=files.offset, discount=clock.discount, horizon=clock.horizon, prior=demonstrator.prior
+    )
     return {
         "problem": files.problem,
         "demos": files.demos,
@@ -252,6 +231,9 @@ def _network(files: Files, aside: Aside, change: Change) -> dict:
         "seed": aside.seed,
         "close_arc": change.close_arc,
         "move_goal": change.move_goal,
+        "temperature": demonstrator.temperature,
+        "goal": roads.goal,
+        "links": roads.links,
     }
 
 
@@ -266,10 +248,10 @@ def _only_for_tables(**options: object) -> None:
         )
 
 
-def _refuse_free() -> None:
-    from maxentrl.core.check import InputError
+def _refuse_moments(loss: str) -> None:
+    if loss != "likelihood":
+        from maxentrl.core.check import InputError
 
-    raise InputError(
-        "--temperatures free is not for road networks on the command line; in Python, "
-        "maxentrl.irl.temperatures.fit_routes estimates a temperature for each group of drivers."
-    )
+        raise InputError(
+            f"--loss {loss} is not for road networks, where the most likely weights match the features of the trips already."
+        )

@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
-from maxentrl.app.plots import BLUE, GREEN, ORANGE, RED, STYLE, svg
+from maxentrl.app.plots import BLUE, GREEN, ORANGE, RED, STYLE, rows, svg
 from maxentrl.models.network import Network
 
 VECTOR_STROKES = 3_000
@@ -143,14 +143,12 @@ def scatter(observed: np.ndarray, predicted: np.ndarray) -> bytes:
         return svg(figure, "flows")
 
 
-def scores(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def scores(found: Sequence[Mapping[str, Any]]) -> bytes:
     """Log-likelihood per trip of each way to foretell trips, with 95 % intervals; further right is better."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7, 0.8 + 0.42 * len(rows)), layout="constrained")
-        axes = figure.subplots()
-        y = np.arange(len(rows))[::-1]
-        for at, row in zip(y, rows, strict=True):
-            color = BLUE if at == len(rows) - 1 else "#888888"
+        figure, axes, y = rows([row["name"] for row in found], "log-likelihood per trip (nats)")
+        for at, row in zip(y, found, strict=True):
+            color = BLUE if at == len(found) - 1 else "#888888"
             half = row["high"] - row["per_trip"]
             axes.errorbar(
                 row["per_trip"], at, xerr=half if np.isfinite(half) else None, fmt="o", color=color, capsize=4
@@ -164,14 +162,7 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> bytes:
                 fontsize=9,
                 color=color,
             )
-        axes.set(
-            yticks=y,
-            yticklabels=[row["name"] for row in rows],
-            ylim=(-0.5, len(rows) - 0.3),
-            xlabel="log-likelihood per trip (nats)",
-        )
         axes.margins(x=0.12)
-        axes.tick_params(axis="y", length=0)
         return svg(figure, "scores")
 
 

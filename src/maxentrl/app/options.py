@@ -36,6 +36,19 @@ class Files:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnRoads:
+    """What only road networks have."""
+
+    goal: Annotated[
+        Literal["forced", "optional"],
+        arg(help="road networks: whether a trip ends on its first arrival at its goal, or may go on"),
+    ] = "forced"
+    links: Annotated[
+        Path | None, arg(metavar="FILE", help="road networks: CSV with places of the links, for maps")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Maps:
     """What is read, once for each map, and where the run goes."""
 
@@ -113,7 +126,7 @@ class Change:
         return bool(self.close_arc or self.move_goal)
 
 
-CLOCK, DEMONSTRATOR, ASIDE, CHANGE = Clock(), Demonstrator(), Aside(), Change()
+CLOCK, DEMONSTRATOR, ASIDE, CHANGE, ON_ROADS = Clock(), Demonstrator(), Aside(), Change(), OnRoads()
 """What holds unless something is said."""
 
 

@@ -113,6 +113,14 @@ def what_if_blocks(changed: Mapping[str, Any] | None, folder: Path) -> list[str]
             narrow=True,
         ),
         paragraph("The largest changes:"),
+        figure(
+            picture(folder, "shifts"),
+            "Expected trips on the arcs that change most, before and after.",
+            "Expected trips on the arcs that change most. What is closed falls to 0."
+            if changed["closed"]
+            else "Expected trips on the arcs that change most.",
+            narrow=True,
+        ),
         table(
             ("from", "to", "before", "after", "change"),
             [

@@ -61,7 +61,7 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
         heading("The answer"),
         *estimate_blocks(answer, folder),
         *all_errors(answer),
-        *temperatures.blocks(answer),
+        *temperatures.blocks(answer, folder),
         *sections.reward_map(folder),
         *sections.identification(answer),
         *sections.scores(answer, folder),

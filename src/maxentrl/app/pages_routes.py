@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maxentrl.app import pages_sections as sections
+from maxentrl.app import pages_temperatures as temperatures
 from maxentrl.app.pages_flows import flows_blocks, plain, short, what_if_blocks
 from maxentrl.app.pages_plan import picture
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
@@ -42,10 +43,11 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
         paragraph(_headline(answer, problem, scores, deep), "answer"),
         warnings(manifest["warnings"]),
         heading("The question"),
-        table(("", ""), _question(asked, problem)),
+        table(("", ""), _question(asked, answer, problem)),
         *(_deep_words(answer, asked) if deep else _linear_words(answer)),
         heading("The answer"),
         *(_deep_answer(answer, folder) if deep else _linear_answer(answer, folder)),
+        *temperatures.blocks(answer, folder),
         *sections.identification(answer, ALL_KNOWN, "Trips, likelihoods and flows do not depend on them:"),
         heading("Does it foretell trips?"),
         *_scores(scores, folder),
@@ -74,12 +76,14 @@ def _count(many: int, what: str) -> str:
     return f"{many} {what}" if many == 1 else f"{many} {what}s"
 
 
-def _question(asked: Mapping[str, Any], problem: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _question(
+    asked: Mapping[str, Any], answer: Mapping[str, Any], problem: Mapping[str, Any]
+) -> list[tuple[str, str]]:
     final = f", {problem['final_links']} of them goals that nothing leaves" if problem["final_links"] else ""
     rows = [
         ("network", f"{problem['title']}: {problem['links']} links{final}; {problem['arcs']} arcs"),
         ("goals", f"{problem['goals']}; {ENDS[asked['goal']]}"),
-        ("temperature α", f"{asked['temperature']:g} units of reward"),
+        ("temperature α", temperatures.whose_units(asked, answer)),
     ]
     if asked["l2"]:
         rows.append(sections.penalty(asked))
@@ -103,6 +107,7 @@ def _linear_words(answer: Mapping[str, Any]) -> list[str]:
             "slope:  ( features of the trips − features expected between their ends ) / α",
         ),
     ]
+    blocks += temperatures.words(answer)
     begin = answer["beginning"]
     if begin["infeasible"] is not None:
         given = ", ".join(f"{name} = {number(value)}" for name, value in begin["weights"].items())
@@ -150,7 +155,7 @@ def _linear_answer(answer: Mapping[str, Any], folder: Path) -> list[str]:
         paragraph(
             "Standard errors from the curvature, or from outer products of scores, are right if drivers choose as this "
             "model says; those of the sandwich also if they do not quite. Intervals and t-values use the "
-            f"{used}. Only the ratio of reward to temperature can be known."
+            f"{used}. {'' if 'temperatures' in answer else 'Only the ratio of reward to temperature can be known.'}"
         ),
         figure(
             picture(folder, "weights"),

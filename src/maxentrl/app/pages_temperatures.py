@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from maxentrl.app.pages_plan import picture
 from maxentrl.app.pages_sections import sentence, short
-from maxentrl.app.report import formula, heading, number, paragraph, table, text
+from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text
 
 LIMIT = 40
 """Groups listed on the page; the rest is in the table beside it."""
@@ -18,6 +20,14 @@ def whose(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
         return f"for a demonstrator at temperature {number(asked['temperature'])}"
     many = len(answer["temperatures"])
     return f"together with {'a temperature' if many == 1 else f'the temperatures of {many} groups'}, looking ahead"
+
+
+def whose_units(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """The temperature that was given, and whose it is, for a table."""
+    given = f"{asked['temperature']:g} units of reward"
+    if "temperatures" not in answer:
+        return given
+    return f"{given} for {answer['reference']}; estimated for {len(answer['temperatures']) - 1} more groups"
 
 
 def words(answer: Mapping[str, Any]) -> list[str]:
@@ -40,7 +50,7 @@ def words(answer: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def blocks(answer: Mapping[str, Any]) -> list[str]:
+def blocks(answer: Mapping[str, Any], folder: Path) -> list[str]:
     """The temperatures, their intervals, and whether they differ."""
     found = answer.get("temperatures")
     if not found:
@@ -63,12 +73,20 @@ def blocks(answer: Mapping[str, Any]) -> list[str]:
         shared = f"The best temperature common to all is {best}, with a log-likelihood of {same}. "
     else:
         shared = f"With the same temperature for all, the log-likelihood is {same}. "
+    given = "" if answer["reference"] is None else " A diamond marks the temperature that was given."
     return [
         heading("Temperatures"),
         table(("group", "temperature", "standard error", "95 % interval"), rows),
         paragraph(
             f"{more}Temperatures are in units of reward; a low one chooses what is best, a high one at random. Intervals "
             f"are symmetric in the logarithm. {shared}{text(sentence(tested)) if tested else ''}"
+        ),
+        figure(
+            picture(folder, "temperatures"),
+            "Temperatures of the groups with their intervals.",
+            "Temperatures with 95 % intervals (1.96 standard errors of the logarithm to either side), in units of reward. "
+            f"The dotted line is the temperature common to all.{given}",
+            narrow=True,
         ),
     ]
 

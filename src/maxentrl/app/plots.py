@@ -188,30 +188,45 @@ def optimism(names: Sequence[str], believed: Sequence[float], true: Sequence[flo
 def weights(names: Sequence[str], estimate, standard_error, truth=None) -> bytes:
     """Recovered weights with 95 % intervals (1.96 standard errors), and the true ones where known."""
     estimate, error = np.asarray(estimate, float), 1.96 * np.asarray(standard_error, float)
-    known = np.isfinite(error)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7, 1.15 + 0.42 * len(names)), layout="constrained")
-        axes = figure.subplots()
-        y = np.arange(len(names))[::-1]
+        figure, axes, y = rows(names, "weight (units of reward)")
         axes.axvline(0, color="#bbbbbb", lw=0.8)
-        if known.any():
-            found = {"fmt": "o", "color": BLUE, "capsize": 4, "label": "recovered, 95 % interval"}
-            axes.errorbar(estimate[known], y[known], xerr=error[known], **found)
-        if not known.all():
-            # A whisker that ended would claim an interval; these weights have none.
-            axes.hlines(y[~known], 0, 1, transform=axes.get_yaxis_transform(), color=RED, ls=":", lw=1.4)
-            axes.plot(estimate[~known], y[~known], "o", mfc="white", mec=RED, ls="", label="not identified")
+        intervals(axes, y, estimate, np.stack([estimate - error, estimate + error], 1))
         if truth is not None:
             axes.plot(truth, y, "D", mfc="none", mec=RED, ms=10, mew=1.6, ls="", label="true")
-        axes.set(
-            yticks=y,
-            yticklabels=list(names),
-            ylim=(-0.6, len(names) - 0.4),
-            xlabel="weight (units of reward)",
-        )
-        axes.tick_params(axis="y", length=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2)
+        legend(axes)
         return svg(figure, "weights")
+
+
+def rows(names: Sequence[str], label: str) -> tuple[Figure, Axes, np.ndarray]:
+    """A figure with a row for each name, from above; its axes; and the height [n] of each row."""
+    figure = Figure(figsize=(7, 0.95 + 0.42 * len(names)), layout="constrained")
+    axes, y = figure.subplots(), np.arange(len(names))[::-1]
+    shown = [name if len(name) < 33 else f"{name[:31]}…" for name in names]
+    axes.set(yticks=y, yticklabels=shown, ylim=(-0.6, len(names) - 0.4), xlabel=label)
+    axes.tick_params(axis="y", length=0)
+    return figure, axes, y
+
+
+def legend(axes: Axes, columns: int = 2) -> None:
+    """What the signs mean, above the rows, where it hides none of them."""
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    figure.set_figheight(figure.get_figheight() + 0.25)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=columns)
+
+
+def intervals(axes: Axes, y: np.ndarray, found: np.ndarray, ends: np.ndarray) -> None:
+    """Numbers [n] in their rows, with 95 % intervals [n, 2]; those without an end are marked as not identified."""
+    known = np.isfinite(ends).all(1)
+    if known.any():
+        reach = np.abs(ends[known] - found[known, None]).T
+        look = {"fmt": "o", "color": BLUE, "capsize": 4, "label": "recovered, 95 % interval"}
+        axes.errorbar(found[known], y[known], xerr=reach, **look)
+    if not known.all():
+        # A whisker that ended would claim an interval; these numbers have none.
+        axes.hlines(y[~known], 0, 1, transform=axes.get_yaxis_transform(), color=RED, ls=":", lw=1.4)
+        axes.plot(found[~known], y[~known], "o", mfc="white", mec=RED, ls="", label="not identified")
 
 
 def _share(log_p) -> np.ndarray:

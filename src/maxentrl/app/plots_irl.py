@@ -8,11 +8,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from maxentrl.app import maps
 from maxentrl.app.maps import INK
-from maxentrl.app.plots import BLUE, GREEN, ORANGE, RED, STYLE, svg
+from maxentrl.app.plots import BLUE, GREEN, ORANGE, RED, STYLE, intervals, legend, rows, svg
 from maxentrl.irl.reward import choices
 from maxentrl.models.tabular import TabularMDP
 
@@ -26,9 +26,7 @@ POINTS = 3_000
 def scores(names: Sequence[str], values: Sequence[float], intervals: Sequence[tuple[float, float]]) -> bytes:
     """Mean log-likelihood of a decision under each policy, with its interval."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7, 0.95 + 0.42 * len(names)), layout="constrained")
-        axes = figure.subplots()
-        y = np.arange(len(names))[::-1]
+        figure, axes, y = rows(names, "log-likelihood of a decision (nats); to the right is better")
         for at, value, (low, high), color in zip(
             y, values, intervals, [BLUE, "#777777", "#777777"], strict=True
         ):
@@ -40,13 +38,6 @@ def scores(names: Sequence[str], values: Sequence[float], intervals: Sequence[tu
             if np.isfinite([low, high]).all():
                 axes.plot([low, high], [at, at], color=color, lw=1.6, solid_capstyle="butt")
             axes.plot([value], [at], "o", color=color, ms=7)
-        axes.set(
-            yticks=y,
-            yticklabels=list(names),
-            ylim=(-0.6, len(names) - 0.4),
-            xlabel="log-likelihood of a decision (nats); to the right is better",
-        )
-        axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color="#eeeeee")
         axes.set_axisbelow(True)
         return svg(figure, "scores")
@@ -79,6 +70,42 @@ def flows(observed: np.ndarray, predicted: np.ndarray) -> bytes:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(nbins=7, integer=True))
         return svg(figure, "flows")
+
+
+def temperatures(
+    groups: Sequence[str], found: np.ndarray, ends: np.ndarray, reference: str | None, common: float
+) -> bytes:
+    """Temperatures [G] with 95 % intervals [G, 2], on a logarithmic axis, where intervals are symmetric."""
+    given = np.array([group == reference for group in groups])
+    with mpl.rc_context(STYLE):
+        figure, axes, y = rows(groups, "temperature (units of reward)")
+        axes.axvline(common, color="#888888", lw=1, ls=":", label="common to all")
+        intervals(axes, y[~given], found[~given], ends[~given])
+        if given.any():
+            axes.plot(found[given], y[given], "D", mfc="white", mec=INK, ms=7, ls="", label="given")
+        legend(axes, 4)
+        axes.set_xscale("log")
+        marks = LogLocator(subs=(1.0, 2.0, 5.0))
+        axes.xaxis.set_major_locator(marks)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        return svg(figure, "temperatures")
+
+
+def shifts(names: Sequence[str], before: np.ndarray, after: np.ndarray, label: str) -> bytes:
+    """Numbers [n] before and after a change, in the colours of maps: blue where they rise, red where they fall."""
+    with mpl.rc_context(STYLE):
+        figure, axes, y = rows(names, label)
+        for at, one, other in zip(y, before, after, strict=True):
+            axes.plot([one, other], [at, at], color=BLUE if other > one else RED, lw=2.4, alpha=0.45)
+        axes.plot(before, y, "o", mfc="white", mec="#777777", ms=7, mew=1.4, ls="", label="before")
+        for sign, color, word in ((1, BLUE, "after: more"), (-1, RED, "after: less")):
+            part = sign * (after - before) > 0
+            if part.any():
+                axes.plot(after[part], y[part], "o", color=color, ms=7, ls="", label=word, clip_on=False)
+        axes.set_xlim(0, None)
+        legend(axes, 3)
+        return svg(figure, "shifts")
 
 
 def reward_map(mdp: TabularMDP, reward: np.ndarray, log_policy: np.ndarray) -> bytes:
@@ -157,21 +184,12 @@ def margins(values: np.ndarray, bounds: np.ndarray, tolerance: float) -> bytes:
 def expectations(names: Sequence[str], expert: np.ndarray, mixture: np.ndarray, single: np.ndarray) -> bytes:
     """Feature expectations of the expert, of the mixture, and of the best single policy."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7, 1.1 + 0.45 * len(names)), layout="constrained")
-        axes = figure.subplots()
-        y = np.arange(len(names))[::-1]
+        figure, axes, y = rows(names, "expected sum over an episode, discounted")
         axes.axvline(0, color="#bbbbbb", lw=0.8)
         axes.plot(expert, y, "D", mfc="none", mec=RED, ms=10, mew=1.6, ls="", label="expert")
         axes.plot(mixture, y, "o", color=BLUE, ms=6, ls="", label="mixture")
         axes.plot(single, y, "|", color=GREEN, ms=14, mew=2, ls="", label="best single policy")
-        axes.set(
-            yticks=y,
-            yticklabels=list(names),
-            ylim=(-0.6, len(names) - 0.4),
-            xlabel="expected sum over an episode, discounted",
-        )
-        axes.tick_params(axis="y", length=0)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3)
+        legend(axes, 3)
         return svg(figure, "expectations")
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import numpy as np
 
-from maxentrl.app.record import file_hash
+from maxentrl.app.record import Run, file_hash
 from maxentrl.core.check import InputError
 from maxentrl.core.tables import as_numbers, read_columns
 from maxentrl.data.split import By, aside, read_labels
@@ -62,6 +62,64 @@ class Changes(NamedTuple):
 
     closed: np.ndarray
     moved: dict[int, int]
+
+
+class Job(NamedTuple):
+    """What a run is made of."""
+
+    roads: Roads
+    parts: Parts
+    demand: Demand
+    changes: Changes
+
+    @property
+    def work(self) -> str:
+        """What is about to be done."""
+        count, goals = self.parts.train.count, len(set(self.parts.train.goals.tolist()))
+        return f"fitting {len(self.roads.names)} weights to {count} trips to {goals} goals"
+
+
+def open_all(
+    run: Run, problem, demos, features, links, goal: Goal, apart, close_arc, move_goal, validation=None
+) -> Job:
+    """Read everything, so that whatever is wrong with it is said before any work begins.
+
+    Args:
+        apart: what is put aside: a share or file of test trips, labels, trips or groups, and the seed.
+        Others as for `routes.irl_mce` and `routes.irl_deep`.
+    """
+    test, split, by, seed = apart
+    roads = open_roads(problem, features, links)
+    parts, inputs, drawn = open_trips(
+        demos, roads.network, test=test, divided=split, by=by, seed=seed, validation=validation
+    )
+    check_aside(roads.network, parts, goal)
+    demand = demand_of(parts.all)
+    changes = read_changes(roads.network, demand, close_arc, move_goal)
+    run.manifest["inputs"] |= roads.inputs | inputs
+    if drawn:
+        run.manifest["seeds"] |= {"split": seed}
+    _record(run, roads, parts)
+    return Job(roads, parts, demand, changes)
+
+
+def _record(run: Run, roads: Roads, parts: Parts) -> None:
+    """Note which network and which trips it was."""
+    network = roads.network
+    run.manifest["problem"] = {
+        "title": roads.title,
+        "source": "file",
+        "links": network.links,
+        "arcs": network.arcs,
+        "final_links": int(network.final.sum()),
+        "goals": len(np.unique(np.concatenate([trips.goals for trips in parts.all]))),
+        "trips": {name: _facts(trips) for name, trips in parts._asdict().items() if trips is not None},
+    }
+
+
+def _facts(trips: Trips) -> dict[str, Any]:
+    groups = None if trips.groups is None else len(set(trips.groups))
+    return {"trips": trips.count, "decisions": trips.steps, "groups": groups}
 
 
 def open_roads(problem: str | Path, features: str | Path | None, links: str | Path | None) -> Roads:
@@ -135,7 +193,7 @@ def open_trips(
     by: By,
     seed: int,
     validation: float | None = None,
-) -> tuple[Parts, dict[str, str]]:
+) -> tuple[Parts, dict[str, str], bool]:
     """Read trips, and put some of them aside.
 
     Args:
@@ -147,7 +205,7 @@ def open_trips(
         validation: share of the trips that are left to put aside for validation, unless `divided` says which.
 
     Returns:
-        The trips, and the SHA-256 of each file.
+        The trips, the SHA-256 of each file, and whether anything was drawn at random.
     """
     trips = read_trips(demos, network)
     inputs = {"trips": file_hash(demos)}
@@ -175,9 +233,11 @@ def open_trips(
     elif test is not None:
         held = read_trips(cast("str | Path", test), network)
         inputs["test trips"] = file_hash(cast("str | Path", test))
+    drawn = divided is None and share is not None
     if checked is None and validation is not None:
+        drawn = True
         trips, checked = _apart(trips, validation, jax.random.fold_in(key, 1), by)
-    return Parts(trips, checked, held), inputs
+    return Parts(trips, checked, held), inputs, drawn
 
 
 def check_aside(network: Network, parts: Parts, goal: Goal) -> None:

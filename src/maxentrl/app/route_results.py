@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from maxentrl.app import maps_routes
+from maxentrl.app import maps_routes, plots_irl
 from maxentrl.app.record import Run
 from maxentrl.app.road_files import Changes, Demand, Parts, Roads
 from maxentrl.assess import identify_roads
@@ -17,32 +17,24 @@ from maxentrl.data.trips import Trips
 from maxentrl.infer.first_passage import Goal
 from maxentrl.irl.estimate import Estimate
 from maxentrl.irl.route_evidence import (
+    Evidence,
     Flows,
+    certify,
     evidence,
     expected_flows,
     log_uniform,
     trip_log_likelihood,
 )
 from maxentrl.irl.route_validation import TripScore, log_turn_frequencies, score
+from maxentrl.irl.validation import by_group
 from maxentrl.models.network import Network
+
+Heat = float | Mapping[str, float]
+"""The temperature of all drivers, or of each group of them, in units of reward."""
 
 TURNS, UNIFORM = "turn frequencies", "uniform choice"
 LISTED = 10
 """Rows of a table in the report; all of them are in the CSV file beside it."""
-
-
-def record_roads(run: Run, roads: Roads, parts: Parts) -> None:
-    """Note which network and which trips it was."""
-    network = roads.network
-    run.manifest["problem"] = {
-        "title": roads.title,
-        "source": "file",
-        "links": network.links,
-        "arcs": network.arcs,
-        "final_links": int(network.final.sum()),
-        "goals": len(np.unique(np.concatenate([trips.goals for trips in parts.all]))),
-        "trips": {name: _facts(trips) for name, trips in parts._asdict().items() if trips is not None},
-    }
 
 
 def identification(roads: Roads, estimate: Estimate, temperature: float) -> dict[str, Any]:
@@ -57,13 +49,22 @@ def identification(roads: Roads, estimate: Estimate, temperature: float) -> dict
     ).to_dict()
 
 
-def _facts(trips: Trips) -> dict[str, Any]:
-    groups = None if trips.groups is None else len(set(trips.groups))
-    return {"trips": trips.count, "decisions": trips.steps, "groups": groups}
+def beginning(
+    roads: Roads, parts: Parts, goal: Goal, temperature: float, start: Sequence[float] | None
+) -> dict[str, Any]:
+    """The weights at which the search began, and why they are infeasible, or None where they are not."""
+    weights = np.zeros(len(roads.names)) if start is None else np.asarray(start, np.float64)
+    known = evidence(roads.network, parts.train, goal)
+    reason = None
+    try:
+        certify(known.asked, roads.features @ weights / temperature, temperature)
+    except InfeasibleError as error:
+        reason = str(error)
+    return {"weights": dict(zip(roads.names, weights.tolist(), strict=True)), "infeasible": reason}
 
 
 def record_scores(
-    run: Run, roads: Roads, parts: Parts, rewards: Mapping[str, np.ndarray], goal: Goal, temperature: float
+    run: Run, roads: Roads, parts: Parts, rewards: Mapping[str, np.ndarray], goal: Goal, temperature: Heat
 ) -> dict[str, Any]:
     """How well rewards [E], by name, foretell the trips put aside, beside drivers who know less.
 
@@ -75,7 +76,7 @@ def record_scores(
     single: dict[str, np.ndarray] = {}
     for name, reward in rewards.items():
         try:
-            single[name] = trip_log_likelihood(network, reward, held, temperature=temperature)
+            single[name] = _log_likelihood(held, reward, temperature)
         except InfeasibleError as error:
             run.warn(f"Under the {name}, the trips put aside have no likelihood: {error}")
     seen = held if parts.test is None else evidence(network, parts.train, goal)
@@ -103,6 +104,34 @@ def record_scores(
     return {"on": "train" if parts.test is None else "test", "rows": rows, "gains": gains}
 
 
+def _log_likelihood(held: Evidence, reward: np.ndarray, temperature: Heat) -> np.ndarray:
+    """[N]: log-probability of each trip, nats, at the temperature of its driver."""
+    network, trips, goal = held.asked.network, held.trips, held.asked.goal
+    single = np.empty(trips.count)
+    for rows, own in _drivers(trips, temperature):
+        known = held if len(rows) == trips.count else trips.take(rows)
+        single[rows] = trip_log_likelihood(network, reward, known, goal=goal, temperature=own)
+    return single
+
+
+def _expected(
+    network: Network, reward: np.ndarray, trips: Trips, goal: Goal, temperature: Heat
+) -> np.ndarray:
+    """[E]: how many trips to expect on each arc, each driver at his temperature."""
+    total = np.zeros(network.arcs)
+    for rows, own in _drivers(trips, temperature):
+        ends, counts = (trips.origins[rows], trips.goals[rows]), trips.weights[rows]
+        total += expected_flows(network, reward, *ends, counts, goal=goal, temperature=own).arcs
+    return total
+
+
+def _drivers(trips: Trips, temperature: Heat) -> list[tuple[np.ndarray, float]]:
+    """The trips [n] of each group in turn, and its temperature; or all trips, and that of all."""
+    if isinstance(temperature, Mapping):
+        return list(by_group(trips, temperature))
+    return [(np.arange(trips.count), temperature)]
+
+
 def _score(found: TripScore) -> dict[str, Any]:
     return {
         "name": found.name,
@@ -118,7 +147,7 @@ def _score(found: TripScore) -> dict[str, Any]:
 
 
 def record_flows(
-    run: Run, roads: Roads, parts: Parts, reward: np.ndarray, goal: Goal, temperature: float, fitted: int
+    run: Run, roads: Roads, parts: Parts, reward: np.ndarray, goal: Goal, temperature: Heat, fitted: int
 ) -> dict[str, Any]:
     """Predicted flows for the demand of the trips put aside (or of those of the fit), against what they did.
 
@@ -127,21 +156,13 @@ def record_flows(
     """
     network, trips = roads.network, parts.train if parts.test is None else parts.test
     try:
-        flows = expected_flows(
-            network,
-            reward,
-            trips.origins,
-            trips.goals,
-            trips.weights,
-            goal=goal,
-            temperature=temperature,
-        )
+        expected = _expected(network, reward, trips, goal, temperature)
     except InfeasibleError as error:
         run.warn(f"The flows of the trips put aside cannot be predicted: {error}")
         return {}
     observed = evidence(network, trips, goal).observed
-    found = compare_flows(observed, flows.arcs, fitted=fitted if parts.test is None else 0)
-    run.arrays |= {"observed": observed, "predicted": flows.arcs}
+    found = compare_flows(observed, expected, fitted=fitted if parts.test is None else 0)
+    run.arrays |= {"observed": observed, "predicted": expected}
     leaves, enters = _names(network)
     run.tables["arcs"] = [
         {"from": a, "to": b, "reward": r, "observed": o, "predicted": p, "standardised": z}
@@ -150,17 +171,17 @@ def record_flows(
             enters,
             reward.tolist(),
             observed.tolist(),
-            flows.arcs.tolist(),
+            expected.tolist(),
             found.standardised.tolist(),
             strict=True,
         )
     ]
-    run.pictures["flows"] = maps_routes.scatter(observed, flows.arcs)
+    run.pictures["flows"] = maps_routes.scatter(observed, expected)
     drawing = maps_routes.strokes(network, roads.ends)
     if drawing is not None:
-        run.pictures["map"] = maps_routes.reward_and_misfit(drawing, reward, flows.arcs - observed)
+        run.pictures["map"] = maps_routes.reward_and_misfit(drawing, reward, expected - observed)
     # A deviation of rare arcs is large for no reason; those that expect a few trips are telling.
-    order = [int(e) for e in found.largest(network.arcs) if max(observed[e], flows.arcs[e]) >= 5]
+    order = [int(e) for e in found.largest(network.arcs) if max(observed[e], expected[e]) >= 5]
     return {
         "on": "train" if parts.test is None else "test",
         "correlation": found.correlation,
@@ -217,6 +238,13 @@ def record_what_if(
     drawing = maps_routes.strokes(network, roads.ends)
     if drawing is not None:
         run.pictures["changes"] = maps_routes.changes(drawing, shift, changes.closed)
+    largest = [rows[int(e)] for e in np.argsort(-np.abs(shift), kind="stable")[:LISTED]]
+    run.pictures["shifts"] = plots_irl.shifts(
+        [f"{row['from']} → {row['to']}" for row in largest],
+        np.array([row["before"] for row in largest]),
+        np.array([row["after"] for row in largest]),
+        "expected trips on the arc",
+    )
     answer = {
         "closed": [[leaves[e], enters[e]] for e in changes.closed],
         "moved": [[network.ids[a], network.ids[b]] for a, b in changes.moved.items()],
@@ -227,7 +255,7 @@ def record_what_if(
         "lost": stranded[:LISTED],
         "pairs_lost": len(stranded),
         **_worth(demand, goals, before, after, temperature),
-        "largest": [rows[int(e)] for e in np.argsort(-np.abs(shift), kind="stable")[:LISTED]],
+        "largest": largest,
     }
     if stranded:
         run.warn(_lost_words(answer))

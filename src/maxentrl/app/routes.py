@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
-from maxentrl.app import maps_routes, pages
+from maxentrl.app import irl_temperatures, maps_routes, pages
+from maxentrl.app.options import Aside, Change
 from maxentrl.app.recipes import kept_warnings, record_estimate
 from maxentrl.app.record import Run, recording
-from maxentrl.app.road_files import (
-    Changes,
-    Demand,
-    Parts,
-    Roads,
-    check_aside,
-    demand_of,
-    open_roads,
-    open_trips,
-    read_changes,
-)
+from maxentrl.app.road_files import Job, open_all
 from maxentrl.app.route_results import (
+    Heat,
+    beginning,
     identification,
     record_flows,
-    record_roads,
     record_scores,
     record_what_if,
 )
-from maxentrl.core.check import InfeasibleError, InputError
+from maxentrl.core.check import InputError, check_choice
 from maxentrl.data.split import By
 from maxentrl.infer.first_passage import Goal
 from maxentrl.irl import deep_routes, routes
@@ -39,7 +31,8 @@ from maxentrl.irl.ascent import Progress, Training
 from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.estimate import Estimate
 from maxentrl.irl.networks import DEPTH, WIDTH, RewardNetwork
-from maxentrl.irl.route_evidence import certify, evidence
+from maxentrl.irl.temperature_estimate import Temperatures
+from maxentrl.irl.temperatures import fit_routes
 
 TOLD = 25
 """Steps of training between two lines about them."""
@@ -49,8 +42,8 @@ Say = Callable[[str], object]
 
 
 class RoutesRecovered(NamedTuple):
-    """folder: the run; estimate: `Estimate` or `DeepEstimate`; converged: to the optimum or not; answer: all numbers of
-    the report."""
+    """folder: the run; estimate: `Estimate`, `Temperatures` or `DeepEstimate`; converged: to the optimum or not; answer:
+    all numbers of the report."""
 
     folder: Path
     estimate: Any
@@ -89,6 +82,7 @@ def irl_mce(
     *,
     out: str | Path,
     temperature: float = 1.0,
+    temperatures: Literal["given", "free"] = "given",
     goal: Goal = "forced",
     links: str | Path | None = None,
     start: Sequence[float] | None = None,
@@ -109,6 +103,8 @@ def irl_mce(
         features: names of columns of `problem` with commas between them; or a file, with or without a colon and
             names of its columns; all columns but from and to unless given.
         temperature: of the drivers, in (0, inf), units of reward.
+        temperatures: "free" estimates one for each group of drivers (`maxentrl.irl.temperatures.fit_routes`); the first
+            in alphabetical order keeps the one that is given.
         goal: "forced" when a trip ends on its first arrival at its goal, "optional" when stopping is a choice.
         links: CSV with a row per link, with places for the maps.
         start: weights at which the search begins, in the order of the features. l2: penalty; see `routes.fit`.
@@ -127,6 +123,7 @@ def irl_mce(
         "demos": str(demos),
         "features": None if features is None else str(features),
         "temperature": temperature,
+        "temperatures": temperatures,
         "goal": goal,
         "links": None if links is None else str(links),
         "start": None if start is None else [float(value) for value in start],
@@ -138,21 +135,34 @@ def irl_mce(
         "close_arc": tuple(close_arc),
         "move_goal": tuple(move_goal),
     }
+    check_choice(temperatures, ("given", "free"), "temperatures")
+    if temperatures == "free":
+        changes = Change(close_arc=tuple(close_arc), move_goal=tuple(move_goal))
+        irl_temperatures.check(l2, "likelihood", Aside(by=by), changes)
     with recording(out, "irl mce", settings, pages.page) as run, kept_warnings(run):
-        job = _open(run, problem, demos, features, links, goal, (test, split, by, seed), close_arc, move_goal)
-        say(_fitting(job))
-        estimate = _fit(job, goal, temperature, start, l2)
+        job = open_all(
+            run, problem, demos, features, links, goal, (test, split, by, seed), close_arc, move_goal
+        )
+        if temperatures == "free":
+            irl_temperatures.check_drivers(job.parts.train, job.parts.test)
+        say(job.work)
+        fit = _fit_free if temperatures == "free" else _fit
+        found = fit(job, goal, temperature, start, l2)
+        free = isinstance(found, Temperatures)
+        estimate, heat = (found.weights, found.named) if free else (found, temperature)
         run.manifest["answer"] = {
             **record_estimate(run, estimate),
-            "beginning": _beginning(job, goal, temperature, start),
+            "beginning": beginning(job.roads, job.parts, goal, temperature, start),
             "identification": identification(job.roads, estimate, temperature),
         }
-        run.documents["estimate"] = estimate.to_dict()
+        run.documents["estimate"] = found.to_dict()
+        if free:
+            irl_temperatures.record(run, found)
         say("trips foretold, and flows")
-        found = {"linear reward": estimate.reward}
-        _record(run, job, found, goal, temperature, len(estimate.names))
+        fitted = len(estimate.names) + estimate.free_temperatures
+        _record(run, job, {"linear reward": estimate.reward}, goal, heat, fitted)
         say("pictures and report")
-    return RoutesRecovered(Path(out), estimate, bool(estimate.converged), run.manifest["answer"])
+    return RoutesRecovered(Path(out), found, bool(found.converged), run.manifest["answer"])
 
 
 def irl_deep(
@@ -219,8 +229,8 @@ def irl_deep(
     training = Training(max_steps=steps)
     with recording(out, "irl deep-maxent", settings, pages.page) as run, kept_warnings(run):
         apart = (test, split, by, seed)
-        job = _open(run, problem, demos, features, links, goal, apart, close_arc, move_goal, validation)
-        say(_fitting(job))
+        job = open_all(run, problem, demos, features, links, goal, apart, close_arc, move_goal, validation)
+        say(job.work)
         linear = _fit(job, goal, temperature, start, l2)
         estimate = deep_routes.fit(
             job.roads.network,
@@ -244,43 +254,7 @@ def irl_deep(
     return RoutesRecovered(Path(out), estimate, bool(estimate.converged), run.manifest["answer"])
 
 
-class _Job(NamedTuple):
-    """What a run is made of."""
-
-    roads: Roads
-    parts: Parts
-    demand: Demand
-    changes: Changes
-
-
-def _open(
-    run: Run, problem, demos, features, links, goal: Goal, apart, close_arc, move_goal, validation=None
-) -> _Job:
-    """Read everything, so that whatever is wrong with it is said before any work begins.
-
-    apart: what is put aside: a share or file of test trips, labels, trips or groups, and the seed.
-    """
-    test, split, by, seed = apart
-    roads = open_roads(problem, features, links)
-    parts, inputs = open_trips(
-        demos, roads.network, test=test, divided=split, by=by, seed=seed, validation=validation
-    )
-    check_aside(roads.network, parts, goal)
-    demand = demand_of(parts.all)
-    changes = read_changes(roads.network, demand, close_arc, move_goal)
-    run.manifest["inputs"] |= roads.inputs | inputs
-    if split is None and (parts.validation is not None or parts.test is not None):
-        run.manifest["seeds"] |= {"split": seed}
-    record_roads(run, roads, parts)
-    return _Job(roads, parts, demand, changes)
-
-
-def _fitting(job: _Job) -> str:
-    count, goals = job.parts.train.count, len(set(job.parts.train.goals.tolist()))
-    return f"fitting {len(job.roads.names)} weights to {count} trips to {goals} goals"
-
-
-def _fit(job: _Job, goal: Goal, temperature: float, start: Sequence[float] | None, l2: float) -> Estimate:
+def _fit(job: Job, goal: Goal, temperature: float, start: Sequence[float] | None, l2: float) -> Estimate:
     roads = job.roads
     return routes.fit(
         roads.network,
@@ -294,21 +268,19 @@ def _fit(job: _Job, goal: Goal, temperature: float, start: Sequence[float] | Non
     )
 
 
-def _beginning(job: _Job, goal: Goal, temperature: float, start: Sequence[float] | None) -> dict[str, Any]:
-    """The weights at which the search began, and why they are infeasible, or None where they are not."""
-    roads = job.roads
-    weights = np.zeros(len(roads.names)) if start is None else np.asarray(start, np.float64)
-    known = evidence(roads.network, job.parts.train, goal)
-    reason = None
-    try:
-        certify(known.asked, roads.features @ weights / temperature, temperature)
-    except InfeasibleError as error:
-        reason = str(error)
-    return {"weights": dict(zip(roads.names, weights.tolist(), strict=True)), "infeasible": reason}
+def _fit_free(
+    job: Job, goal: Goal, temperature: float, start: Sequence[float] | None, l2: float
+) -> Temperatures:
+    """A penalty was refused before."""
+    roads, trips = job.roads, job.parts.train
+    names = {"feature_names": roads.names}
+    return fit_routes(
+        roads.network, roads.features, trips, goal=goal, start=start, temperature=temperature, **names
+    )
 
 
 def _record(
-    run: Run, job: _Job, rewards: dict[str, np.ndarray], goal: Goal, temperature: float, fitted: int
+    run: Run, job: Job, rewards: dict[str, np.ndarray], goal: Goal, temperature: Heat, fitted: int
 ) -> None:
     """What the first of these rewards [E] says of trips and flows."""
     first = next(iter(rewards.values()))
@@ -316,7 +288,12 @@ def _record(
     answer = run.manifest["answer"]
     answer["scores"] = record_scores(run, job.roads, job.parts, rewards, goal, temperature)
     answer["flows"] = record_flows(run, job.roads, job.parts, first, goal, temperature, fitted)
-    answer["what_if"] = record_what_if(run, job.roads, job.demand, job.changes, first, goal, temperature)
+    # Changes are refused where temperatures are estimated.
+    answer["what_if"] = (
+        None
+        if isinstance(temperature, Mapping)
+        else record_what_if(run, job.roads, job.demand, job.changes, first, goal, temperature)
+    )
 
 
 def _record_deep(run: Run, estimate: DeepEstimate, linear: Estimate) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from maxentrl.core.check import InputError, check_shape
 from maxentrl.core.precision import in_double_precision
 from maxentrl.data.split import By, folds
 from maxentrl.data.trajectories import Trajectories
+from maxentrl.data.trips import Trips
 from maxentrl.infer.solution import solve
 from maxentrl.irl.baselines import behaviour_cloning, uniform_policy
 from maxentrl.irl.deep_estimate import DeepEstimate
@@ -105,7 +106,9 @@ def log_likelihoods(demos: Trajectories, log_policy: Policy) -> np.ndarray:
     return np.bincount(i, log_pi[t, s, a] if log_pi.ndim == 3 else log_pi[s, a], minlength=demos.count)
 
 
-def by_group(demos: Trajectories, policies: Mapping[str, Value]) -> Iterator[tuple[np.ndarray, Value]]:
+def by_group(
+    demos: Trajectories | Trips, policies: Mapping[str, Value]
+) -> Iterator[tuple[np.ndarray, Value]]:
     """The rows [n] of each group in turn, and what is known of it.
 
     Where only one thing is known, it is known of all demonstrations without groups.
