@@ -182,7 +182,14 @@ def test_a_closed_arc_sends_trips_elsewhere_and_those_that_cannot_arrive_are_nam
     ways = np.exp(weight * np.array([2.0, 2.5, 4.0]))
     assert changed["loss_per_trip"] == pytest.approx(np.log(ways.sum() / ways[0]), rel=1e-9)
     assert any("3 of 15 trips can no longer arrive: from other to end (3)" in w for w in answer()["warnings"])
-    assert "What if the arc from right to end is closed?" in Path("run/report.html").read_text()
+    page = Path("run/report.html").read_text()
+    assert "What if the arc from right to end is closed?" in page
+    # Without places there is no map, and yet a picture of the arcs that change most.
+    assert (
+        "Expected trips on the arcs that change most" in page
+        and not Path("run/pictures/changes.svg").exists()
+    )
+    assert Path("run/pictures/shifts.svg").is_file()
 
 
 def test_a_moved_goal_takes_its_trips_along(crossing):

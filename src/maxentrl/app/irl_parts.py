@@ -206,15 +206,23 @@ def record_change(run: Run, opened: Opened, reward: np.ndarray, after: TabularMD
     ]
     run.tables["counterfactual"] = rows
     run.arrays |= {"flows_before": found.before.actions, "flows_after": found.after.actions}
+    largest = sorted(rows, key=lambda row: -abs(row["change"]))[:LISTED]
     run.manifest["answer"]["counterfactual"] = {
         "value_before": found.before.value,
         "value_after": found.after.value,
-        "largest": sorted(rows, key=lambda row: -abs(row["change"]))[:LISTED],
+        "largest": largest,
         "choices": len(rows),
         "ends": ends[:LISTED],
     }
     if maps.has_map(mdp):
         run.pictures["counterfactual"] = plots_irl.change_map(after, found.states)
+    else:
+        run.pictures["shifts"] = plots_irl.shifts(
+            [f"{row['state']}: {row['action']}" for row in largest],
+            np.array([row["before"] for row in largest]),
+            np.array([row["after"] for row in largest]),
+            "expected decisions per journey",
+        )
 
 
 def moves_from(mdp: TabularMDP, goal: int) -> np.ndarray:

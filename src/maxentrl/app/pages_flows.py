@@ -116,9 +116,7 @@ def what_if_blocks(changed: Mapping[str, Any] | None, folder: Path) -> list[str]
         figure(
             picture(folder, "shifts"),
             "Expected trips on the arcs that change most, before and after.",
-            "Expected trips on the arcs that change most. What is closed falls to 0."
-            if changed["closed"]
-            else "Expected trips on the arcs that change most.",
+            "Expected trips on the arcs that change most: they rise (blue) or fall (red).",
             narrow=True,
         ),
         table(

@@ -237,6 +237,12 @@ def change(answer: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) ->
             "Where visits rise (blue) and fall (red).",
             narrow=True,
         ),
+        figure(
+            picture(folder, "shifts"),
+            "Expected decisions that change most, before and after.",
+            "Expected decisions per journey that change most: they rise (blue) or fall (red).",
+            narrow=True,
+        ),
         paragraph("All of them are in <code>counterfactual.csv</code>.", "small"),
     ]
 
