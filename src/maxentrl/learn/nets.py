@@ -41,9 +41,13 @@ def mlp(
             layers.append(Layer(weight, jnp.zeros(out)))
         return tuple(layers)
 
-    def apply(layers, x):
-        for layer in layers[:-1]:
-            x = activation(x @ layer.weight + layer.bias)
-        return x @ layers[-1].weight + layers[-1].bias
+    return Network(init, lambda layers, x: forward(layers, x, activation))
 
-    return Network(init, apply)
+
+def forward(
+    layers: Sequence[Layer], x: jax.Array, activation: Callable[[jax.Array], jax.Array] = jax.nn.relu
+) -> jax.Array:
+    """What these layers make of x [B, in], with `activation` between them: [B, out]."""
+    for layer in layers[:-1]:
+        x = activation(x @ layer.weight + layer.bias)
+    return x @ layers[-1].weight + layers[-1].bias

@@ -1,0 +1,155 @@
+"""One file that holds a whole run: every array of it, by name, and the facts about it.
+
+The file is safetensors; its header carries the facts as JSON and a SHA-256 over names, shapes, types, numbers and facts.
+It appears whole or not at all, and the one before stays beside it. Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from maxentrl.core.check import InputError
+from maxentrl.core.files import flush_folder, open_atomically
+
+FORMAT, VERSION, HEADER = "maxentrl checkpoint", 1, "maxentrl"
+KEPT = 2
+"""The newest checkpoint, and the one to fall back to."""
+
+
+def named(tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of a tree by their path in it; random keys as the numbers behind them."""
+    found = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        found[jax.tree_util.keystr(path, simple=True, separator=".")] = np.asarray(leaf)
+    return found
+
+
+def rebuilt(like: Any, arrays: dict[str, np.ndarray], what: str) -> Any:
+    """A tree of the form of `like` from arrays by name.
+
+    Raises:
+        InputError: naming the first array that is missing, one too many, or of another shape or type.
+    """
+    wanted = named(like)
+    for name in [*wanted, *arrays]:
+        if name not in arrays:
+            raise InputError(f"{what} does not hold {name}, which this run has.")
+        if name not in wanted:
+            raise InputError(f"{what} holds {name}, which this run does not have.")
+        have, want = arrays[name], wanted[name]
+        if (have.shape, have.dtype) != (want.shape, want.dtype):
+            raise InputError(
+                f"{what} holds {name} as {have.dtype} {have.shape}; this run has {want.dtype} {want.shape}."
+            )
+    leaves, form = jax.tree.flatten(like)
+    built = []
+    for leaf, array in zip(leaves, (arrays[name] for name in wanted), strict=True):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            built.append(jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(leaf)))
+        else:
+            built.append(jnp.asarray(array) if isinstance(leaf, jax.Array) else array)
+    return jax.tree.unflatten(form, built)
+
+
+def write(
+    folder: str | Path, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any], every: int = 1
+) -> Path:
+    """Write the checkpoint of a step into `folder`, and remove those that it makes superfluous.
+
+    The newest `KEPT` whose step is a multiple of `every` stay. One in between, made where a run was stopped, goes with
+    the next: a run that was interrupted leaves the files that it would have left otherwise.
+
+    Raises:
+        InputError: if the disk refuses; what was there before is still there.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror or error}.") from error
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    about = {"format": FORMAT, "version": VERSION, "facts": facts}
+    about["sha256"] = _digest(arrays, facts)
+    # One entry, as the format has no order for several, and the same run shall give the same bytes.
+    header = {HEADER: json.dumps(about, sort_keys=True)}
+    path = folder / f"step-{step:012d}.safetensors"
+    with open_atomically(path) as file:
+        file.write(save(arrays, header))
+    older = [old for old in files(folder) if old != path]
+    regular = [old for old in older if int(old.stem.split("-")[1]) % every == 0]
+    for old in set(older) - set(regular[: KEPT - (step % every == 0)]):
+        old.unlink(missing_ok=True)
+    flush_folder(folder)
+    return path
+
+
+def files(folder: str | Path) -> list[Path]:
+    """The checkpoints in a folder, the newest first."""
+    found = Path(folder).glob("step-*.safetensors")
+    return sorted((p for p in found if re.fullmatch(r"step-\d{12}\.safetensors", p.name)), reverse=True)
+
+
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the facts of a checkpoint.
+
+    Raises:
+        InputError: if it is no whole checkpoint of a version that is known here.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            if not isinstance(about, dict) or about.get("format") != FORMAT:
+                raise InputError(f"{path} is not a checkpoint of this library.")
+            if about.get("version") != VERSION:
+                raise InputError(
+                    f"{path} is a checkpoint of version {about.get('version')}; version {VERSION} can be read here."
+                )
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (SafetensorError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged or no checkpoint: {error}.") from error
+    if about.get("sha256") != _digest(arrays, about.get("facts")):
+        raise InputError(f"{path} is damaged: its checksum does not match what it holds.")
+    return arrays, about["facts"]
+
+
+def newest(folder: str | Path) -> tuple[Path, dict[str, np.ndarray], dict[str, Any], list[str]]:
+    """The newest checkpoint that is whole: its path, arrays and facts, and a sentence for each one passed over.
+
+    Raises:
+        InputError: when there is none; with the reason for each that was refused.
+    """
+    remarks: list[str] = []
+    for path in files(folder):
+        try:
+            return path, *read(path), remarks
+        except InputError as error:
+            remarks.append(str(error))
+    if remarks:
+        raise InputError(f"{folder} holds no checkpoint that can be used: {' '.join(remarks)}")
+    raise InputError(f"{folder} holds no checkpoint.")
+
+
+def _digest(arrays: dict[str, np.ndarray], facts: Any) -> str:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()

@@ -1,0 +1,148 @@
+"""Environments stepped from Python: one compiled call for each step, which learns from the last and chooses the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maxentrl.core.contracts import Agent, Arrived, Outside, Transition
+from maxentrl.core.spaces import to_units
+from maxentrl.learn import tally as tallies
+from maxentrl.learn.replay import one_step
+from maxentrl.learn.tally import Tally
+
+
+class Learning(NamedTuple):
+    """What lives in the compiled program: the agent, its key, the iterations so far, and the tally."""
+
+    agent: Any
+    key: jax.Array
+    iteration: jax.Array
+    tally: Tally
+
+
+class Running(NamedTuple):
+    """A run of one seed between two iterations.
+
+    learning: the agent's side. world: what the environments need to come back to this step.
+    action: what they do next, in the agent's units. observation: float32 [N, d].
+    score, length: [N], return and steps of the episodes under way.
+    """
+
+    learning: Learning
+    world: dict[str, np.ndarray]
+    action: np.ndarray
+    observation: np.ndarray
+    score: np.ndarray
+    length: np.ndarray
+
+
+class Programs(NamedTuple):
+    """The compiled programs of an agent, shared by all seeds.
+
+    choose: (agent state, key, observation) -> action. learn: (learning, lived) -> learning.
+    turn: `learn` and the next action in one call. mode: the most likely action.
+    """
+
+    choose: Callable[..., Any]
+    turn: Callable[..., Any]
+    mode: Callable[..., Any]
+
+
+def programs(agent: Agent) -> Programs:
+    """Compiled when they are first called; the agent's arrays are changed in place."""
+
+    def turn(learning: Learning, lived: Transition, observation):
+        key, here = jax.random.split(learning.key)
+        learn, act = jax.random.split(here)
+        state, info = agent.update(learning.agent, learn, lived)
+        tally = tallies.updated(
+            learning.tally, learning.iteration, info, lived.reward, lived.next_observation
+        )
+        action = agent.act(state, act, observation)
+        return Learning(state, key, learning.iteration + 1, tally), action
+
+    def choose(learning: Learning, observation):
+        key, here = jax.random.split(learning.key)
+        return learning._replace(key=key), agent.act(learning.agent, here, observation)
+
+    return Programs(jax.jit(choose, donate_argnums=0), jax.jit(turn, donate_argnums=0), jax.jit(agent.mode))
+
+
+def begin(agent: Agent, world: Outside, programs: Programs, seed: int, key) -> Running:
+    """A run of one seed before its first step."""
+    first, key = jax.random.split(key)
+    state = agent.init(first, world.observation, world.action)
+    step = one_step(world.observation, world.action)
+    lived = jax.tree.map(lambda x: jnp.zeros((agent.steps, world.count, *x.shape), x.dtype), step)
+    infos = jax.eval_shape(agent.update, state, key, lived)[1]
+    learning = Learning(state, key, jnp.zeros((), jnp.int32), tallies.nothing(infos))
+    observation = world.reset(seed)
+    learning, action = programs.choose(learning, observation)
+    zero = np.zeros(world.count, np.float32)
+    return Running(learning, world.save(), np.asarray(action), observation, zero, zero.astype(np.int32))
+
+
+def advance(agent: Agent, world: Outside, programs: Programs, running: Running, iterations: int) -> Running:
+    """`iterations` times: T steps of N environments, then an update. The environments stand where `running` says."""
+    learning, action, observation = running.learning, running.action, running.observation
+    score, length = running.score.copy(), running.length.copy()
+    finished: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for _ in range(iterations):
+        lived: list[Transition] = []
+        for t in range(agent.steps):
+            if t:
+                learning, drawn = programs.choose(learning, observation)
+                action = np.asarray(drawn)
+            arrived = world.step(np.asarray(to_units(world.action, action)))
+            lived.append(_lived(observation, action, arrived))
+            observation = arrived.observation
+            score += np.where(arrived.valid, arrived.reward, 0)
+            length += arrived.valid
+            over = arrived.terminated | arrived.truncated
+            if over.any():
+                finished.append((over, score.copy(), length.copy()))
+                score[over], length[over] = 0, 0
+        steps = lived[0] if agent.steps == 1 else None
+        together = (
+            jax.tree.map(lambda x: x[None], steps)
+            if steps is not None
+            else jax.tree.map(lambda *x: np.stack(x), *lived)
+        )
+        learning, drawn = programs.turn(learning, together, observation)
+        action = np.asarray(drawn)
+    tally = learning.tally
+    for over, scores, lengths in finished:
+        tally = tallies.ended(tally, over, scores, lengths)
+    return Running(learning._replace(tally=tally), world.save(), action, observation, score, length)
+
+
+def evaluate(world: Outside, programs: Programs, state, seed: int, limit: int) -> np.ndarray:
+    """Returns of the agent's most likely actions, one episode of each environment of `world` [N]."""
+    observation = world.reset(seed)
+    score, alive = np.zeros(world.count), np.ones(world.count, bool)
+    for _ in range(limit):
+        action = np.asarray(programs.mode(state, observation))
+        arrived = world.step(np.asarray(to_units(world.action, action)))
+        score += np.where(alive & arrived.valid, arrived.reward, 0)
+        alive &= ~(arrived.terminated | arrived.truncated)
+        if not alive.any():
+            break
+        observation = arrived.observation
+    return score
+
+
+def _lived(observation, action, arrived: Arrived) -> Transition:
+    return Transition(
+        observation,
+        action,
+        arrived.reward,
+        arrived.next_observation,
+        arrived.terminated,
+        arrived.truncated,
+        arrived.valid,
+    )

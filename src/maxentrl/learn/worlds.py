@@ -1,0 +1,158 @@
+"""Runs of many seeds, in environments of either kind, behind one set of functions for the one training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maxentrl.core.contracts import Agent, Env, Outside
+from maxentrl.core.spaces import check_bounded
+from maxentrl.learn import inside, outside
+from maxentrl.learn import tally as tallies
+from maxentrl.learn.tally import Tally
+
+LIMIT = 10_000
+"""Steps after which an evaluation episode ends where the environment has no limit of its own."""
+
+
+class World(NamedTuple):
+    """All seeds of a run. `tree` is everything that decides what comes next, as arrays.
+
+    per_iteration: steps of one seed in one iteration.
+    begin: () -> tree. advance: (tree, iterations) -> tree.
+    tallies: tree -> the tally of each seed. cleared: tree -> tree with empty tallies.
+    evaluate: tree -> returns [seeds, episodes] of the most likely actions from fixed starts.
+    agents: tree -> the agent's state of each seed.
+    restore: tree -> tree, once environments outside of JAX stand where the tree says.
+    """
+
+    per_iteration: int
+    begin: Callable[[], Any]
+    advance: Callable[[Any, int], Any]
+    tallies: Callable[[Any], list[Tally]]
+    cleared: Callable[[Any], Any]
+    evaluate: Callable[[Any], np.ndarray]
+    agents: Callable[[Any], list[Any]]
+    restore: Callable[[Any], Any]
+    close: Callable[[], None]
+
+
+def key_of(seed: int) -> jax.Array:
+    """The random key of a seed, of an implementation that is named."""
+    return jax.random.key(seed, impl="threefry2x32")
+
+
+def compiled_world(agent: Agent, env: Env, seeds: Sequence[int], starts: Sequence[int]) -> World:
+    """Seeds of an environment written in JAX, as one program.
+
+    On a CPU the seeds take turns inside the program, as nothing is gained there by running them side by side, and each
+    gives the very numbers that it gives alone. On an accelerator they run side by side.
+
+    starts: a seed for each evaluation episode.
+    """
+    agent.check(*inside.spaces(env))
+    check_bounded(inside.spaces(env)[1], f"the action space of {env.name}")
+    over_seeds = jax.lax.map if jax.default_backend() == "cpu" else lambda f, x: jax.vmap(f)(x)
+    if len(seeds) == 1:
+
+        def over_seeds(f, x):
+            return jax.tree.map(lambda y: y[None], f(jax.tree.map(lambda y: y[0], x)))
+
+    keys = jnp.stack([key_of(seed) for seed in seeds])
+    start_keys = jnp.stack([jax.random.fold_in(key_of(start), 1) for start in starts])
+    limit = env.limit or LIMIT
+
+    def evaluate(tree):
+        found = over_seeds(lambda state: inside.evaluate(agent, env, state, start_keys, limit), tree.agent)
+        return found
+
+    begin = jax.jit(lambda keys: over_seeds(lambda key: inside.begin(agent, env, key), keys))
+    advance = jax.jit(
+        lambda tree, n: over_seeds(lambda now: inside.advance(agent, env, now, n), tree), donate_argnums=0
+    )
+    cleared = jax.jit(lambda tree: tree._replace(tally=tallies.cleared(tree.tally)), donate_argnums=0)
+    evaluated = jax.jit(evaluate)
+
+    def each(tree):
+        return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(len(seeds))]
+
+    return World(
+        agent.steps * agent.environments,
+        lambda: begin(keys),
+        lambda tree, n: advance(tree, jnp.asarray(n, jnp.int32)),
+        lambda tree: each(jax.device_get(tree.tally)),
+        cleared,
+        lambda tree: np.asarray(evaluated(tree)),
+        lambda tree: each(tree.agent),
+        lambda tree: tree,
+        lambda: None,
+    )
+
+
+def outer_world(
+    agent: Agent, make: Callable[[int], Outside], seeds: Sequence[int], starts: Sequence[int]
+) -> World:
+    """Seeds of an environment stepped from Python, in turn; all share the compiled programs.
+
+    make: how many environments side by side -> these. starts: as for `compiled_world`; the first one counts, for all
+        evaluation episodes together.
+    """
+    worlds = [make(agent.environments) for _ in seeds]
+    agent.check(worlds[0].observation, worlds[0].action)
+    check_bounded(worlds[0].action, f"the action space of {worlds[0].name}")
+    programs = outside.programs(agent)
+    tests: list[Outside] = []
+
+    def begin():
+        return tuple(
+            outside.begin(agent, world, programs, seed, key_of(seed))
+            for world, seed in zip(worlds, seeds, strict=True)
+        )
+
+    def advance(tree, n):
+        return tuple(
+            outside.advance(agent, world, programs, now, n) for world, now in zip(worlds, tree, strict=True)
+        )
+
+    def cleared(tree):
+        return tuple(
+            now._replace(learning=now.learning._replace(tally=tallies.cleared(now.learning.tally)))
+            for now in tree
+        )
+
+    def evaluate(tree):
+        if not tests:
+            tests.append(make(len(starts)))
+        limit = tests[0].limit or LIMIT
+        return np.stack(
+            [
+                outside.evaluate(tests[0], programs, now.learning.agent, 2**31 + starts[0], limit)
+                for now in tree
+            ]
+        )
+
+    def restore(tree):
+        return tuple(
+            now._replace(observation=world.restore(now.world))
+            for world, now in zip(worlds, tree, strict=True)
+        )
+
+    def close():
+        for world in [*worlds, *tests]:
+            world.close()
+
+    return World(
+        agent.steps * agent.environments,
+        begin,
+        advance,
+        lambda tree: [jax.device_get(now.learning.tally) for now in tree],
+        cleared,
+        evaluate,
+        lambda tree: [now.learning.agent for now in tree],
+        restore,
+        close,
+    )
