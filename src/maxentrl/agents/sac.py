@@ -1,0 +1,353 @@
+"""Soft actor-critic: two critics, a policy that is drawn towards exp(Q / temperature), a temperature that is learned.
+
+    target  y = r + discount (1 - terminated) V(s'),    V(s') = min_i Qslow_i(s', a') - temperature log pi(a'|s')
+    critics     sum_i mean (Q_i(s, a) - y)^2 / 2
+    policy      mean [temperature log pi(a|s) - min_i Q_i(s, a)],    a = f(noise; s)
+    temperature mean [-log temperature (log pi(a|s) + target entropy)]
+
+in this order, from one batch; then the slow critics follow. a' and a are drawn anew from the policy of the moment.
+Actions lie in [-1, 1]^m, and densities are with respect to Lebesgue measure there.
+Source: Haarnoja et al. (2018b), "Soft actor-critic algorithms and applications". Both minima are as in the paper;
+the authors' code takes the mean of the critics for the policy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from maxentrl.core.check import InputError, check_choice, check_discount
+from maxentrl.core.contracts import Agent, Transition
+from maxentrl.core.distributions import (
+    normal_log_density,
+    tanh_normal_log_density,
+    tanh_normal_sample,
+)
+from maxentrl.core.spaces import Discrete, Space, check_bounded, width
+from maxentrl.learn.nets import Layer, forward, mlp
+from maxentrl.learn.replay import Learner, off_policy
+from maxentrl.learn.targets import polyak
+
+LOG_STD = (-5.0, 2.0)
+"""Between these the logarithm of a policy's standard deviation lies, before squashing."""
+
+
+@dataclass(frozen=True)
+class SACSettings:
+    """What soft actor-critic can be told.
+
+    discount: in [0, 1].
+    temperature: in units of reward; None learns it.
+    target_entropy: the entropy in nats that a learned temperature keeps up, in the agent's units; None: minus the
+        number of action dimensions.
+    temperature_bounds: a learned temperature stays between these; it starts at 1, or at the nearer bound.
+    hidden: widths of the hidden layers, of policy and critics alike.
+    learning_rate: of Adam, for all.
+    target_rate: the share of the way that the slow critics go towards the critics at each gradient step.
+    policy: "tanh_normal", whose actions lie in [-1, 1], or "normal", which is not squashed: for problems whose
+        solution is a normal density. Environments clip its actions to their bounds.
+    batch: steps drawn for one gradient step.
+    capacity: steps remembered.
+    warmup: steps of uniform actions before the first gradient step.
+    updates: gradient steps after every `steps` x `environments` steps.
+    steps, environments: how much is lived between gradient steps, and in how many environments side by side.
+    """
+
+    discount: float = 0.99
+    temperature: float | None = None
+    target_entropy: float | None = None
+    temperature_bounds: tuple[float, float] = (1e-4, 100.0)
+    hidden: tuple[int, ...] = (256, 256)
+    learning_rate: float = 3e-4
+    target_rate: float = 0.005
+    policy: str = "tanh_normal"
+    batch: int = 256
+    capacity: int = 1_000_000
+    warmup: int = 1000
+    updates: int = 1
+    steps: int = 1
+    environments: int = 1
+
+
+class Density(NamedTuple):
+    """A family of densities over actions, given mean and log_std [..., m].
+
+    sample: (key, mean, log_std) -> (action [..., m], its log-density [...]), differentiable in both.
+    log_density: (mean, log_std, action) -> [...].
+    centre: mean -> the action without noise: the mode where it is normal, the median where it is squashed.
+    """
+
+    sample: Callable[..., tuple[jax.Array, jax.Array]]
+    log_density: Callable[..., jax.Array]
+    centre: Callable[[jax.Array], jax.Array]
+
+
+def _normal_sample(key, mean, log_std):
+    noise = jax.random.normal(key, mean.shape, mean.dtype)
+    log_density = jnp.sum(-0.5 * (noise * noise + jnp.log(2 * jnp.pi)) - log_std, -1)
+    return mean + jnp.exp(log_std) * noise, log_density
+
+
+DENSITIES = {
+    "tanh_normal": Density(tanh_normal_sample, tanh_normal_log_density, jnp.tanh),
+    "normal": Density(_normal_sample, normal_log_density, lambda mean: mean),
+}
+
+
+def normal_parameters(policy: tuple[Layer, ...], observation) -> tuple[jax.Array, jax.Array]:
+    """mean and log_std [B, m] of the policy, log_std = low + softplus(x - low) - softplus(x - high).
+
+    That is x in the middle and runs smoothly into `LOG_STD` on both sides: a clip would have no gradient that leads
+    back.
+    """
+    mean, x = jnp.split(forward(policy, observation), 2, -1)
+    low, high = LOG_STD
+    return mean, low + jax.nn.softplus(x - low) - jax.nn.softplus(x - high)
+
+
+def action_values(critics, observation, action) -> jax.Array:
+    """Q_i(s, a) of every critic [i, B]."""
+    x = jnp.concatenate([observation, action], -1)
+    return jnp.stack([forward(critic, x)[..., 0] for critic in critics])
+
+
+def soft_value(values, log_density, temperature) -> jax.Array:
+    """V = min_i Q_i(s, a) - temperature log pi(a|s) [B], for a drawn from pi; values [i, B]."""
+    return jnp.min(values, 0) - temperature * log_density
+
+
+def bootstrapped(batch: Transition, value_next, discount) -> jax.Array:
+    """r + discount (1 - terminated) V(s') [B]: where only the recording ended, the next state keeps its value."""
+    return batch.reward + discount * jnp.where(batch.terminated, 0.0, value_next)
+
+
+def mean_of(values, valid) -> jax.Array:
+    """Mean over the rows that were lived through; values [..., B]."""
+    return jnp.sum(jnp.where(valid, values, 0.0), -1) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def critic_loss(critics, batch: Transition, target) -> tuple[jax.Array, jax.Array]:
+    """sum_i mean (Q_i(s, a) - y)^2 / 2, and Q [i, B]."""
+    values = action_values(critics, batch.observation, batch.action)
+    return 0.5 * jnp.sum(mean_of((values - target) ** 2, batch.valid)), values
+
+
+def policy_loss(policy, critics, density: Density, temperature, key, batch: Transition):
+    """mean [temperature log pi(a|s) - min_i Q_i(s, a)], a = f(noise; s), and with it log pi [B] and V [B].
+
+    Up to log Z(s), which the policy does not move, this is temperature KL(pi || exp(Q / temperature) / Z).
+    """
+    action, log_density = density.sample(key, *normal_parameters(policy, batch.observation))
+    value = soft_value(action_values(critics, batch.observation, action), log_density, temperature)
+    return -mean_of(value, batch.valid), (log_density, value)
+
+
+def temperature_loss(log_temperature, log_density, target_entropy, valid) -> jax.Array:
+    """mean [-log temperature (log pi(a|s) + target entropy)]: with too little entropy the temperature rises.
+
+    The paper's loss has the temperature in place of its logarithm, the authors' code this one. Both are at rest in
+    the same place; this one moves at the same pace whatever the units of reward.
+    """
+    return -mean_of(log_temperature * (log_density + target_entropy), valid)
+
+
+def descend(optimiser: optax.GradientTransformation, gradient, state, parameters):
+    """One step of an optimiser: (parameters, its state)."""
+    step, state = optimiser.update(gradient, state, parameters)
+    return optax.apply_updates(parameters, step), state
+
+
+class SACState(NamedTuple):
+    """policy: layers. critics, slow_critics: two of them. log_temperature: []. The others belong to Adam."""
+
+    policy: Any
+    critics: Any
+    slow_critics: Any
+    log_temperature: jax.Array
+    policy_adam: Any
+    critics_adam: Any
+    temperature_adam: Any
+
+
+def sac(settings: SACSettings = SACSettings()) -> Agent:
+    """Soft actor-critic with two critics, as in the words at the top of this file.
+
+    info of `update`: critic_loss, policy_loss, entropy, temperature, value (mean V), target and target_spread (mean
+    and standard deviation of y), value_gap (mean of min_i Q_i - y: what the critics hold beyond what they are told)
+    and critics_apart (mean |Q_1 - Q_2|).
+
+    Raises:
+        InputError: for settings out of range; `check` raises it for spaces without bounds or with discrete actions.
+    """
+    check_settings("sac", settings)
+    _check_automatic(settings)
+    density, adam = DENSITIES[settings.policy], optax.adam(settings.learning_rate)
+    low, high = (math.log(bound) for bound in settings.temperature_bounds)
+
+    def init(key, observation: Space, action: Space) -> SACState:
+        seen, done = width(observation), width(action)
+        critic = mlp((seen + done, *settings.hidden, 1))
+        first, second, actor = jax.random.split(key, 3)
+        policy = mlp((seen, *settings.hidden, 2 * done), last=0.01).init(actor)
+        critics = (critic.init(first), critic.init(second))
+        begin = min(max(0.0, low), high) if settings.temperature is None else math.log(settings.temperature)
+        log_temperature = jnp.asarray(begin)
+        return SACState(
+            policy,
+            critics,
+            jax.tree.map(jnp.array, critics),
+            log_temperature,
+            adam.init(policy),
+            adam.init(critics),
+            adam.init(log_temperature),
+        )
+
+    def learn(state: SACState, key, batch: Transition) -> tuple[SACState, dict[str, jax.Array]]:
+        key_next, key_now = jax.random.split(key)
+        temperature = jnp.exp(state.log_temperature)
+
+        action, log_density = density.sample(
+            key_next, *normal_parameters(state.policy, batch.next_observation)
+        )
+        values = action_values(state.slow_critics, batch.next_observation, action)
+        target = bootstrapped(batch, soft_value(values, log_density, temperature), settings.discount)
+
+        (loss, values), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critics, batch, target)
+        critics, critics_adam = descend(adam, gradient, state.critics_adam, state.critics)
+
+        (loss_policy, (log_density, value)), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
+            state.policy, critics, density, temperature, key_now, batch
+        )
+        policy, policy_adam = descend(adam, gradient, state.policy_adam, state.policy)
+
+        log_temperature, temperature_adam = state.log_temperature, state.temperature_adam
+        if settings.temperature is None:
+            wanted = (
+                -float(batch.action.shape[-1]) if settings.target_entropy is None else settings.target_entropy
+            )
+            gradient = jax.grad(temperature_loss)(log_temperature, log_density, wanted, batch.valid)
+            log_temperature, temperature_adam = descend(adam, gradient, temperature_adam, log_temperature)
+            log_temperature = jnp.clip(log_temperature, low, high)
+
+        info = {
+            "critic_loss": loss,
+            "policy_loss": loss_policy,
+            "entropy": -mean_of(log_density, batch.valid),
+            "temperature": temperature,
+            "value": mean_of(value, batch.valid),
+            **about_targets(target, values, batch.valid),
+        }
+        slow_critics = polyak(state.slow_critics, critics, settings.target_rate)
+        return SACState(
+            policy, critics, slow_critics, log_temperature, policy_adam, critics_adam, temperature_adam
+        ), info
+
+    return from_memory("sac", settings, density, init, learn)
+
+
+def about_targets(target, values, valid) -> dict[str, jax.Array]:
+    """What the log says of targets [B] and of the critics' values [2, B] at the same steps."""
+    mean = mean_of(target, valid)
+    return {
+        "target": mean,
+        "target_spread": jnp.sqrt(mean_of((target - mean) ** 2, valid)),
+        "value_gap": mean_of(jnp.min(values, 0) - target, valid),
+        "critics_apart": mean_of(jnp.abs(values[0] - values[1]), valid),
+    }
+
+
+def from_memory(name: str, settings, density: Density, init, learn) -> Agent:
+    """The `Agent` of a learner whose state has a `policy`, with density and memory as in `settings`."""
+
+    def act(state, key, observation):
+        return density.sample(key, *normal_parameters(state.policy, observation))[0]
+
+    def mode(state, observation):
+        return density.centre(normal_parameters(state.policy, observation)[0])
+
+    def log_density(state, observation, action):
+        return density.log_density(*normal_parameters(state.policy, observation), action)
+
+    def uniform(state, key, observation):
+        wide = state.policy[-1].bias.shape[-1] // 2
+        return jax.random.uniform(key, (*observation.shape[:-1], wide), minval=-1.0, maxval=1.0)
+
+    return off_policy(
+        name,
+        settings,
+        lambda observation, action: check_continuous(name, action),
+        Learner(init, act, mode, log_density, uniform, learn),
+        capacity=settings.capacity,
+        batch=settings.batch,
+        warmup=settings.warmup,
+        updates=settings.updates,
+        steps=settings.steps,
+        environments=settings.environments,
+    )
+
+
+def check_continuous(name: str, action: Space) -> None:
+    """Actions are arrays within finite bounds.
+
+    Raises:
+        InputError: naming the agents that can act where they are discrete, or the entry without a bound.
+    """
+    if isinstance(action, Discrete):
+        raise InputError(
+            f"{name} acts in a box of continuous actions, and here are {action.count} discrete ones; "
+            "discrete_sac, soft_dqn and soft_pg can act here."
+        )
+    check_bounded(action)
+
+
+def check_settings(name: str, settings) -> None:
+    """What all soft actor-critics are told lies in range.
+
+    Raises:
+        InputError: naming the setting, its value and what is allowed.
+    """
+    check_discount(settings.discount)
+    check_choice(getattr(settings, "policy", "tanh_normal"), tuple(DENSITIES), f"{name}: policy")
+    if settings.temperature is not None and not 0 < settings.temperature < math.inf:
+        raise InputError(
+            f"{name}: temperature must be a finite number above 0, in units of reward; got {settings.temperature}."
+        )
+    if not 0 < settings.learning_rate < math.inf:
+        raise InputError(
+            f"{name}: learning_rate must be a finite number above 0; got {settings.learning_rate}."
+        )
+    if not 0 < settings.target_rate <= 1:
+        raise InputError(f"{name}: target_rate must lie in (0, 1]; got {settings.target_rate}.")
+    if any(wide < 1 for wide in settings.hidden):
+        raise InputError(f"{name}: hidden layers must be at least 1 wide; got {settings.hidden}.")
+
+
+def check_temperature_bounds(name: str, bounds: tuple[float, float]) -> None:
+    """0 < low < high < inf.
+
+    Raises:
+        InputError: naming the bounds.
+    """
+    if not 0 < bounds[0] < bounds[1] < math.inf:
+        raise InputError(f"{name}: temperature_bounds must be finite, above 0 and in order; got {bounds}.")
+
+
+def _check_automatic(settings: SACSettings) -> None:
+    check_temperature_bounds("sac", settings.temperature_bounds)
+    if settings.target_entropy is None:
+        return
+    if settings.temperature is not None:
+        raise InputError(
+            "sac: give either a temperature, which is then kept, or a target_entropy, for which it is learned; "
+            f"got temperature {settings.temperature} and target_entropy {settings.target_entropy}."
+        )
+    if not math.isfinite(settings.target_entropy):
+        raise InputError(
+            f"sac: target_entropy must be a finite number of nats; got {settings.target_entropy}."
+        )
