@@ -8,25 +8,30 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Env, Step
+from maxentrl.core.spaces import Discrete
+from maxentrl.envs.limited import limited
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense
 
 
-def simulate(mdp: TabularMDP) -> Env:
+def simulate(mdp: TabularMDP, *, limit: int | None = None, name: str = "problem") -> Env:
     """The problem as a pair of pure functions: the next state is drawn from P(s' | s, a).
 
     The state is its number, int32 [], and so is the observation. `terminated` is true from the moment a
-    terminal state is entered; there every action stays and pays nothing. `truncated` is never true: a problem
-    has no time limit. A forbidden action pays -inf and stays. Numbers are float32, as learners use them.
+    terminal state is entered; there every action stays and pays nothing. A problem has no time
+    limit, so that `truncated` is never true unless one is set here; the state is then a `Limited`, which counts
+    steps too. A forbidden action pays -inf and stays. Numbers are float32, as learners use them.
 
     Args:
         mdp: a problem whose reward does not change with time.
+        limit: steps in an episode, or None.
+        name: as messages and files call it.
 
     Returns:
         An `Env` for `jit`, `vmap` and `scan`.
 
     Raises:
-        InputError: for a reward [T, S, A].
+        InputError: for a reward [T, S, A], or a limit below 1.
     """
     if mdp.reward.ndim != 2:
         raise InputError(
@@ -53,7 +58,8 @@ def simulate(mdp: TabularMDP) -> Env:
         state_next = jnp.where(allowed[state, action], drawn, state).astype(jnp.int32)
         return state_next, Step(state_next, reward[state, action], terminal[state_next], jnp.zeros((), bool))
 
-    return Env(reset, step)
+    env = Env(reset, step, Discrete(mdp.states), Discrete(mdp.actions), name=name)
+    return limited(env, limit)
 
 
 def _log(probability) -> jax.Array:
