@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -111,6 +111,7 @@ class Arrived(NamedTuple):
     valid: np.ndarray
 
 
+@runtime_checkable
 class Outside(Protocol):
     """N environments that are stepped from Python, each reset when its episode ends.
 

@@ -79,7 +79,7 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be made: {error.strerror or error}.") from error
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     about = {"format": FORMAT, "version": VERSION, "facts": facts}
     about["sha256"] = _digest(arrays, facts)
     # One entry, as the format has no order for several, and the same run shall give the same bytes.
@@ -149,7 +149,7 @@ def newest(folder: str | Path) -> tuple[Path, dict[str, np.ndarray], dict[str, A
 def _digest(arrays: dict[str, np.ndarray], facts: Any) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

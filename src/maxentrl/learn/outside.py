@@ -75,12 +75,19 @@ def programs(agent: Agent) -> Programs:
 
 def begin(agent: Agent, world: Outside, programs: Programs, seed: int, key) -> Running:
     """A run of one seed before its first step."""
-    first, key = jax.random.split(key)
-    state = agent.init(first, world.observation, world.action)
-    step = one_step(world.observation, world.action)
-    lived = jax.tree.map(lambda x: jnp.zeros((agent.steps, world.count, *x.shape), x.dtype), step)
-    infos = jax.eval_shape(agent.update, state, key, lived)[1]
-    learning = Learning(state, key, jnp.zeros((), jnp.int32), tallies.nothing(infos))
+    lived = jax.tree.map(
+        lambda x: jnp.zeros((agent.steps, world.count, *x.shape), x.dtype),
+        one_step(world.observation, world.action),
+    )
+
+    @jax.jit  # not for speed: a compiled program's results share no memory, as what is changed in place must not
+    def first(key):
+        key, here = jax.random.split(key)
+        state = agent.init(here, world.observation, world.action)
+        infos = jax.eval_shape(agent.update, state, key, lived)[1]
+        return Learning(state, key, jnp.zeros((), jnp.int32), tallies.nothing(infos))
+
+    learning = first(key)
     observation = world.reset(seed)
     learning, action = programs.choose(learning, observation)
     zero = np.zeros(world.count, np.float32)

@@ -1,0 +1,111 @@
+"""The loop: the same numbers however it is cut into pieces, whoever runs beside, and wherever it was stopped."""
+
+import jax
+import numpy as np
+import pytest
+
+import toy_learning as toy
+from maxentrl.core.check import InputError
+from maxentrl.learn import checkpoint, loop, worlds
+
+SCHEDULE = loop.Schedule(300, log_every=50, evaluate_every=100, checkpoint_every=80)
+
+
+def world(kind, steps=1, environments=1, seeds=(0, 1), **settings):
+    agent = toy.agent(steps, environments, **settings)
+    if kind == "compiled":
+        return worlds.compiled_world(agent, toy.environment(), seeds, range(4))
+    return worlds.outer_world(agent, toy.Outer, seeds, range(4))
+
+
+def run(made, folder, seeds=(0, 1), **settings):
+    rows = []
+    trained = loop.train(
+        made, SCHEDULE, seeds, rows.append, folder=folder, facts=lambda: {"rows": len(rows)}, **settings
+    )
+    return rows, trained
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "environments"),
+    [("compiled", 1, 1), ("compiled", 3, 2), ("outer", 1, 1), ("outer", 3, 2)],
+)
+def test_a_run_that_is_stopped_and_resumed_leaves_the_bytes_of_one_that_is_not(
+    tmp_path, kind, steps, environments, monkeypatch
+):
+    whole, trained = run(world(kind, steps, environments), tmp_path / "whole")
+    assert trained.finished and trained.step >= 300
+    rows, made = [], world(kind, steps, environments)
+    form = made.begin()
+    monkeypatch.setattr(loop, "PIECE", 1e-9)  # one iteration at a time: cut elsewhere than before
+    rng, resume, stops = np.random.default_rng(0), None, 0
+    for _ in range(60):
+        left = int(rng.integers(1, 1 + 25 // (steps * environments)))
+
+        def stop():
+            nonlocal left
+            left -= 1
+            return left <= 0
+
+        done = loop.train(
+            made, SCHEDULE, (0, 1), rows.append, folder=tmp_path / "parts",
+            facts=lambda: {"rows": len(rows)}, resume=resume, stop=stop,
+        )  # fmt: skip
+        if done.finished:
+            break
+        path, arrays, facts, _ = checkpoint.newest(tmp_path / "parts")
+        resume = checkpoint.rebuilt(form, arrays, str(path)), facts["step"]
+        del rows[facts["rows"] :]
+        stops += 1
+    assert stops >= 5
+    assert rows == whole
+    names = [path.name for path in checkpoint.files(tmp_path / "whole")]
+    assert names == [path.name for path in checkpoint.files(tmp_path / "parts")]
+    for name in names:
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["compiled", "outer"])
+def test_each_seed_gives_what_it_gives_alone(kind):
+    together, _ = run(world(kind), None)
+    alone, _ = run(world(kind, seeds=(1,)), None, seeds=(1,))
+    assert [row for row in together if row["seed"] == 1] == alone
+
+
+def test_evaluations_start_from_the_same_states_for_every_seed_and_run():
+    made = worlds.compiled_world(toy.agent(), toy.environment(), (0, 1), range(4))
+    tree = made.begin()
+    same = tree._replace(agent=jax.tree.map(lambda x: jax.numpy.stack([x[0], x[0]]), tree.agent))
+    returns = made.evaluate(same)
+    assert returns.shape == (2, 4)
+    np.testing.assert_array_equal(returns[0], returns[1])
+    assert len(set(returns[0].tolist())) == 4
+
+
+def test_episodes_that_ended_are_counted_with_their_returns_and_lengths():
+    rows, _ = run(world("compiled", warmup=10_000), None)
+    training = [row for row in rows if row["kind"] == "training" and row["seed"] == 0]
+    assert sum(row["episodes"] for row in training) == 300 // toy.LIMIT
+    assert all(row["length"] == toy.LIMIT for row in training)
+    assert all(row["updates"] == 0 and row["loss"] is None for row in training)
+
+
+def test_a_reward_that_is_not_finite_stops_the_run_by_name_and_step(tmp_path):
+    made = worlds.compiled_world(toy.agent(), toy.environment(broken_after=1.6), (5,), range(2))
+    schedule = loop.Schedule(5000, log_every=50, evaluate_every=5000, checkpoint_every=20)
+    with pytest.raises(
+        loop.DivergedError, match=r"reward was no finite number at step \d+ of seed 5. The env"
+    ) as met:
+        loop.train(made, schedule, (5,), lambda row: None, folder=tmp_path)
+    assert str(checkpoint.files(tmp_path)[0]) in str(met.value) or "no checkpoint from before" in str(
+        met.value
+    )
+    for path in checkpoint.files(tmp_path):
+        assert all(np.isfinite(x).all() for x in checkpoint.read(path)[0].values() if x.dtype.kind == "f")
+
+
+def test_a_schedule_needs_at_least_one_step():
+    with pytest.raises(InputError, match="steps must be at least 1 step; got -3"):
+        loop.Schedule(-3)
+    with pytest.raises(InputError, match="log_every must be at least 1 step; got 0"):
+        loop.Schedule(10, log_every=0)
