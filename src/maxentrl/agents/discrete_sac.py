@@ -165,6 +165,30 @@ def discrete_sac(settings: DiscreteSACSettings = DiscreteSACSettings()) -> Agent
     Raises:
         InputError: for settings out of range; `check` raises it where actions are not discrete.
     """
+    return off_policy(
+        "discrete_sac",
+        settings,
+        _check_spaces,
+        learner(settings),
+        capacity=settings.capacity,
+        batch=settings.batch,
+        warmup=settings.warmup,
+        updates=settings.updates,
+        steps=settings.steps,
+        environments=settings.environments,
+    )
+
+
+def _check_spaces(observation: Space, action: Space) -> None:
+    if not isinstance(action, Discrete):
+        raise InputError(
+            f"discrete_sac chooses among discrete actions, and here they are arrays of shape {action.shape}; "
+            "sac, sac_v1 and soft_pg can act here."
+        )
+
+
+def learner(settings: DiscreteSACSettings) -> Learner:
+    """What makes one gradient step of discrete soft actor-critic from a batch, wherever that comes from."""
     check_settings("discrete_sac", settings)
     check_temperature_bounds("discrete_sac", settings.temperature_bounds)
     if not 0 < settings.target_ratio < 1:
@@ -174,13 +198,6 @@ def discrete_sac(settings: DiscreteSACSettings = DiscreteSACSettings()) -> Agent
         )
     adam = optax.adam(settings.learning_rate)
     low, high = (math.log(bound) for bound in settings.temperature_bounds)
-
-    def check(observation: Space, action: Space) -> None:
-        if not isinstance(action, Discrete):
-            raise InputError(
-                f"discrete_sac chooses among discrete actions, and here they are arrays of shape {action.shape}; "
-                "sac, sac_v1 and soft_pg can act here."
-            )
 
     def init(key, observation: Space, action: Space) -> DiscreteSACState:
         sizes = (width(observation), *settings.hidden, width(action))
@@ -251,22 +268,7 @@ def discrete_sac(settings: DiscreteSACSettings = DiscreteSACSettings()) -> Agent
         count = state.policy[-1].bias.shape[-1]
         return jax.random.randint(key, observation.shape[:-1], 0, count, jnp.int32)
 
-    return off_policy(
-        "discrete_sac",
-        settings,
-        check,
-        Learner(
-            init,
-            act,
-            mode,
-            lambda state, observation, action: chosen(log_probabilities(state.policy, observation), action),
-            uniform,
-            learn,
-        ),
-        capacity=settings.capacity,
-        batch=settings.batch,
-        warmup=settings.warmup,
-        updates=settings.updates,
-        steps=settings.steps,
-        environments=settings.environments,
-    )
+    def log_density(state, observation, action):
+        return chosen(log_probabilities(state.policy, observation), action)
+
+    return Learner(init, act, mode, log_density, uniform, learn)

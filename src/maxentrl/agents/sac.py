@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -138,13 +139,16 @@ def critic_loss(critics, batch: Transition, target) -> tuple[jax.Array, jax.Arra
     return 0.5 * jnp.sum(mean_of((values - target) ** 2, batch.valid)), values
 
 
-def policy_loss(policy, critics, density: Density, temperature, key, batch: Transition):
+def policy_loss(
+    policy, values: Callable[..., jax.Array], density: Density, temperature, key, batch: Transition
+):
     """mean [temperature log pi(a|s) - min_i Q_i(s, a)], a = f(noise; s), and with it log pi [B] and V [B].
 
-    Up to log Z(s), which the policy does not move, this is temperature KL(pi || exp(Q / temperature) / Z).
+    `values` are the critics as a function: (observation, action) -> Q_i(s, a) [i, B]. Up to
+    log Z(s), which the policy does not move, the loss is temperature KL(pi || exp(Q / temperature) / Z).
     """
     action, log_density = density.sample(key, *normal_parameters(policy, batch.observation))
-    value = soft_value(action_values(critics, batch.observation, action), log_density, temperature)
+    value = soft_value(values(batch.observation, action), log_density, temperature)
     return -mean_of(value, batch.valid), (log_density, value)
 
 
@@ -185,6 +189,11 @@ def sac(settings: SACSettings = SACSettings()) -> Agent:
     Raises:
         InputError: for settings out of range; `check` raises it for spaces without bounds or with discrete actions.
     """
+    return from_memory("sac", settings, learner(settings))
+
+
+def learner(settings: SACSettings) -> Learner:
+    """What makes one gradient step of soft actor-critic from a batch, wherever that comes from."""
     check_settings("sac", settings)
     _check_automatic(settings)
     density, adam = DENSITIES[settings.policy], optax.adam(settings.learning_rate)
@@ -222,7 +231,7 @@ def sac(settings: SACSettings = SACSettings()) -> Agent:
         critics, critics_adam = descend(adam, gradient, state.critics_adam, state.critics)
 
         (loss_policy, (log_density, value)), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
-            state.policy, critics, density, temperature, key_now, batch
+            state.policy, partial(action_values, critics), density, temperature, key_now, batch
         )
         policy, policy_adam = descend(adam, gradient, state.policy_adam, state.policy)
 
@@ -248,7 +257,7 @@ def sac(settings: SACSettings = SACSettings()) -> Agent:
             policy, critics, slow_critics, log_temperature, policy_adam, critics_adam, temperature_adam
         ), info
 
-    return from_memory("sac", settings, density, init, learn)
+    return acting(density, init, learn)
 
 
 def about_targets(target, values, valid) -> dict[str, jax.Array]:
@@ -262,8 +271,8 @@ def about_targets(target, values, valid) -> dict[str, jax.Array]:
     }
 
 
-def from_memory(name: str, settings, density: Density, init, learn) -> Agent:
-    """The `Agent` of a learner whose state has a `policy`, with density and memory as in `settings`."""
+def acting(density: Density, init, learn) -> Learner:
+    """The `Learner` whose state has a `policy`, the layers of a network for mean and log_std."""
 
     def act(state, key, observation):
         return density.sample(key, *normal_parameters(state.policy, observation))[0]
@@ -278,11 +287,16 @@ def from_memory(name: str, settings, density: Density, init, learn) -> Agent:
         wide = state.policy[-1].bias.shape[-1] // 2
         return jax.random.uniform(key, (*observation.shape[:-1], wide), minval=-1.0, maxval=1.0)
 
+    return Learner(init, act, mode, log_density, uniform, learn)
+
+
+def from_memory(name: str, settings, learner: Learner) -> Agent:
+    """The `Agent` that makes these gradient steps from memory, as often as its settings say."""
     return off_policy(
         name,
         settings,
         lambda observation, action: check_continuous(name, action),
-        Learner(init, act, mode, log_density, uniform, learn),
+        learner,
         capacity=settings.capacity,
         batch=settings.batch,
         warmup=settings.warmup,

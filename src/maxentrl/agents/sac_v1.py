@@ -15,6 +15,7 @@ Q_1 alone for the policy and penalises its mean and log_std; the paper does not,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,8 @@ import optax
 from maxentrl.agents.sac import (
     DENSITIES,
     about_targets,
+    acting,
+    action_values,
     bootstrapped,
     check_settings,
     critic_loss,
@@ -35,6 +38,7 @@ from maxentrl.agents.sac import (
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.spaces import Space, width
 from maxentrl.learn.nets import forward, mlp
+from maxentrl.learn.replay import Learner
 from maxentrl.learn.targets import polyak
 
 
@@ -98,6 +102,11 @@ def sac_v1(settings: SACv1Settings = SACv1Settings()) -> Agent:
     Raises:
         InputError: for settings out of range; `check` raises it for spaces without bounds or with discrete actions.
     """
+    return from_memory("sac_v1", settings, learner(settings))
+
+
+def learner(settings: SACv1Settings) -> Learner:
+    """What makes one gradient step of the first form from a batch, wherever that comes from."""
     check_settings("sac_v1", settings)
     density, adam = DENSITIES[settings.policy], optax.adam(settings.learning_rate)
 
@@ -121,7 +130,7 @@ def sac_v1(settings: SACv1Settings = SACv1Settings()) -> Agent:
         critics, critics_adam = descend(adam, gradient, state.critics_adam, state.critics)
 
         (loss_policy, (log_density, implied)), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
-            state.policy, state.critics, density, settings.temperature, key, batch
+            state.policy, partial(action_values, state.critics), density, settings.temperature, key, batch
         )
         policy, policy_adam = descend(adam, gradient, state.policy_adam, state.policy)
 
@@ -143,4 +152,4 @@ def sac_v1(settings: SACv1Settings = SACv1Settings()) -> Agent:
         slow_value = polyak(state.slow_value, value, settings.target_rate)
         return SACv1State(policy, critics, value, slow_value, policy_adam, critics_adam, value_adam), info
 
-    return from_memory("sac_v1", settings, density, init, learn)
+    return acting(density, init, learn)
