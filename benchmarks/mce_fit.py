@@ -301,7 +301,6 @@ def main() -> None:
     )
     chosen = options.parse_args()
     if chosen.side:
-        measure.pin(1)
         if chosen.side == "large":
             from benchmarks.mce_fit_peers import imitation_large
 

@@ -150,7 +150,6 @@ def main() -> None:
     options.add_argument("--side", choices=("ours", "peer"), help="run one side only, and print it as JSON")
     chosen = options.parse_args()
     if chosen.side:
-        measure.pin(1)
         found = ours(chosen.rounds) if chosen.side == "ours" else peer(chosen.rounds)
         if chosen.side == "peer":
             found["versions"] = measure.header("")[2].removeprefix("versions").strip()

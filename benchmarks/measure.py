@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "numba", "quantecon", "pymdptoolbox", "imitation", "torch")
 
 
@@ -30,7 +31,7 @@ def interleaved(
 
     least: seconds a timed block lasts at least; short calls are repeated inside it.
     """
-    import numpy as np  # here, so that `pin` comes before NumPy starts its threads
+    import numpy as np
 
     repeats = {}
     for name, call in candidates.items():
@@ -76,15 +77,6 @@ def triad(numbers: int = 20_000_000) -> float:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def pin(count: int) -> None:
-    """Keep this process to `count` cores. To be called before anything that starts threads is imported."""
-    allowed = sorted(os.sched_getaffinity(0))
-    if count < len(allowed):
-        os.sched_setaffinity(0, allowed[-count:])
-    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(min(count, len(allowed)))
 
 
 def parser(description: str | None, out: str) -> argparse.ArgumentParser:
@@ -145,13 +137,22 @@ def write(path: Path, lines: Iterable[str]) -> None:
     print(text)
 
 
-def child(module: str, arguments: Iterable[object], interpreter: str = sys.executable) -> str:
-    """Run a module in its own interpreter and return what it printed; its progress goes to standard error."""
+def child(
+    module: str, arguments: Iterable[object], interpreter: str = sys.executable, cores: int | None = 1
+) -> str:
+    """Run a module in its own interpreter and return what it printed; its progress goes to standard error.
+
+    cores: how many it may use, from its first moment on, so that nothing in it starts more threads; None for all.
+    """
+    allowed = sorted(os.sched_getaffinity(0))
+    count = min(cores or len(allowed), len(allowed))
     done = subprocess.run(
-        [interpreter, "-m", module, *map(str, arguments)],
+        ["taskset", "--cpu-list", ",".join(map(str, allowed[-count:])), interpreter, "-m", module]
+        + [str(argument) for argument in arguments],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
+        env=os.environ | dict.fromkeys(THREADS, str(count)),
         check=False,
     )
     if done.returncode:
@@ -165,15 +166,26 @@ def on_each_core_count(
     sizes: Iterable[int],
     run: Callable[[list[int], int], dict],
     report: Callable[[list[dict], str], Iterable[str]],
+    processes: int = 1,
 ) -> None:
-    """The command line of a benchmark whose cells are run once per number of cores, each in its own process."""
+    """The command line of a benchmark whose cells are run once per number of cores, each in its own process.
+
+    processes: how many, one after the other, for each number of cores: their rounds are put together, so that no
+        process's luck with its threads and its memory decides.
+    """
     options = parser(description, f"{module.split('.')[-1]}.txt")
     options.add_argument("--sizes", type=lambda x: int(float(x)), nargs="+", default=list(sizes))
+    options.add_argument("--processes", type=int, default=processes, help="runs put together, for each")
     chosen = options.parse_args()
     if chosen.child:
-        pin(chosen.cores[0])
         print(json.dumps(run(chosen.sizes, chosen.rounds)))
         return
     same = ["--child", "--rounds", chosen.rounds, "--sizes", *chosen.sizes]
-    runs = [json.loads(child(module, [*same, "--cores", n])) for n in sorted(set(chosen.cores))]
+    runs = []
+    for n in sorted(set(chosen.cores)):
+        parts = [json.loads(child(module, same, cores=n)) for _ in range(chosen.processes)]
+        for cells in zip(*(part["cells"] for part in parts), strict=True):
+            for name, taken in cells[0]["taken"].items():
+                taken += [seconds for cell in cells[1:] for seconds in cell["taken"][name]]
+        runs.append(parts[0])
     write(chosen.out, report(runs, f"{module} " + " ".join(sys.argv[1:])))

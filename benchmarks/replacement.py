@@ -44,7 +44,9 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
 
 def main() -> None:
     chosen = measure.parser(__doc__, "replacement.txt").parse_args()
-    measure.pin(1)
+    if not chosen.child:
+        print(measure.child("benchmarks.replacement", ["--child", *sys.argv[1:]]), end="")
+        return
     import jax
 
     from maxentrl import TabularMDP, solve
@@ -73,7 +75,7 @@ def main() -> None:
     measure.write(
         chosen.out,
         [
-            *measure.header("benchmarks.replacement " + " ".join(sys.argv[1:]), notes),
+            *measure.header("benchmarks.replacement " + " ".join(sys.argv[2:]), notes),
             f"first fit {taken[0]:.2f} s, later ones {np.median(taken[1:]):.3f} s; "
             f"{'passed' if taken[0] < BAR else 'FAILED'}",
             f"{found.verdict} gradient norm {found.gradient_norm:.1e}",

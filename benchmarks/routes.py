@@ -216,7 +216,6 @@ def main() -> None:
         print(f"no Borlänge data at {chosen.data}; give its folder with --data", file=sys.stderr)
         return
     if chosen.child:
-        measure.pin(1)
         print(json.dumps(run(chosen.data, chosen.rounds)))
         return
     same = ["--child", "--rounds", chosen.rounds, "--data", chosen.data]

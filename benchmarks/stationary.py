@@ -71,7 +71,6 @@ def proven(arrays: problems.Arrays, v: np.ndarray, discount: float, temperature:
 
 def cells(states: int, family: str, cores: int) -> list[dict]:
     """All discounts, temperatures and seeds of one size and family, in this process."""
-    measure.pin(cores)
     import jax
 
     import maxentrl as me
@@ -145,7 +144,8 @@ def solves(options) -> None:
             # The largest problems take long; all cores alone tell enough of them.
             for cores in options.cores if states < 1_000_000 else options.cores[-1:]:
                 try:
-                    out = measure.child("benchmarks.stationary", ["--child", "cells", states, family, cores])
+                    asked = ["--child", "cells", states, family, cores]
+                    out = measure.child("benchmarks.stationary", asked, cores=cores)
                     rows += json.loads(out.splitlines()[-1])
                 except (RuntimeError, json.JSONDecodeError, IndexError) as error:
                     rows.append(dict(states=states, family=family, cores=cores, failed=str(error)))
@@ -212,7 +212,6 @@ PATIENCE = 20
 
 def one_peer(which: str, method: str, states: int, family: str) -> dict:
     """One other peer on one problem: seconds to build and to solve, and the error of what it returned."""
-    measure.pin(1)
     arrays, discount = problems.FAMILIES[family](states), 0.99
     start = time.perf_counter()
     if which == "qe":
@@ -328,7 +327,9 @@ def others(options) -> None:
     for family in problems.FAMILIES:
         for temperature in (0.0, 1.0):
             found = json.loads(
-                measure.child("benchmarks.stationary", ["--child", "peak", 1_000_000, family, temperature])
+                measure.child(
+                    "benchmarks.stationary", ["--child", "peak", 1_000_000, family, temperature], cores=None
+                )
             )
             rows.append([family, f"{temperature:g}", f"{found['megabytes']:.0f}", f"{found['bound']:.1e}"])
     heads = ["successors", "temperature", "peak MB (1e6)", "bound"]
@@ -344,7 +345,7 @@ def others(options) -> None:
     ]
     for states, family, temperature, kind in places:
         arguments = ["--child", "batch", states, family, temperature, kind]
-        found = json.loads(measure.child("benchmarks.stationary", arguments))
+        found = json.loads(measure.child("benchmarks.stationary", arguments, cores=None))
         taken = f"{found['one']:.4f}", f"{found['eight']:.4f}", f"{found['eight'] / found['one']:.2f}"
         rows.append([family, states, f"{temperature:g}", kind, *taken])
     heads = ["successors", "states", "temperature", "rewards", "one s (mean of 8)", "eight s", "eight / one"]
