@@ -51,9 +51,7 @@ class Learner:
 
         def net(wide, out):
             h = size.hidden
-            return nn.Sequential(
-                nn.Linear(wide, h), nn.ReLU(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, out)
-            )
+            return nn.Sequential(nn.Linear(wide, h), nn.ReLU(), nn.Linear(h, h), nn.ReLU(), nn.Linear(h, out))
 
         self.size, self.policy = size, net(size.seen, 2 * size.done)
         self.critics = [net(size.seen + size.done, 1) for _ in range(2)]
@@ -126,7 +124,11 @@ def update(case: str):
     learner, memory = Learner(size, 3e-4), Memory(10_000, size)
     for _ in range(10_000):
         memory.add(
-            rng.normal(size=size.seen), rng.uniform(-1, 1, size.done), rng.normal(), rng.normal(size=size.seen), 0
+            rng.normal(size=size.seen),
+            rng.uniform(-1, 1, size.done),
+            rng.normal(),
+            rng.normal(size=size.seen),
+            0,
         )
     start = time.perf_counter()
     learner.step(memory)

@@ -1,6 +1,6 @@
 """Rejax, which trains inside one compiled program. Run by its own interpreter; nothing of ours is imported.
 
-    python -m benchmarks.peers_rejax {update,training,start_up,start_up_whole} [CASE COUNT]
+python -m benchmarks.peers_rejax {update,training,start_up,start_up_whole} [CASE COUNT]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Stable-Baselines3 and SBX, which share an interface. Run by their own interpreters; nothing of ours is imported.
 
-    python -m benchmarks.peers_sb3 {sb3,sbx} {update,training,start_up} CASE [COUNT]
+python -m benchmarks.peers_sb3 {sb3,sbx} {update,training,start_up} CASE [COUNT]
 """
 
 from __future__ import annotations

@@ -129,7 +129,9 @@ def candidates(case: str) -> dict[str, tuple[str, list[str]]]:
 
 
 def rows(case: str, workers: dict[str, Worker]) -> list[list[str]]:
-    products = {name: median(worker.rates()) for name, worker in workers.items() if name.startswith("product")}
+    products = {
+        name: median(worker.rates()) for name, worker in workers.items() if name.startswith("product")
+    }
     reached, work = max(products.values()), flops(SIZES[case])
     found = []
     for name, worker in workers.items():
@@ -180,9 +182,10 @@ def main() -> None:
             lowest = min(lowest, *(turn["share"] for turn in worker.turns))
     heads = ["case", "candidate", "us", "range", "GFLOP/s", "% of peak", "first call s", f"bar {BAR:.0%}"]
     notes = [
-        f"batch {BATCH}, medians of {chosen.rounds} turns of about half a second, one core, processes in turn",
-        f"every turn had at least {lowest:.0%} of the core",
-        "operations counted: " + ", ".join(f"{case} {flops(SIZES[case]) / 1e6:.0f} M" for case in chosen.cases),
+        f"batch {BATCH}, medians of {chosen.rounds} turns of about half a second, one core, processes in turn; seconds "
+        f"are those of the process on the core, of which every turn had at least {lowest:.0%}",
+        "operations counted: "
+        + ", ".join(f"{case} {flops(SIZES[case]) / 1e6:.0f} M" for case in chosen.cases),
         "% of peak: of the faster of the two products, XLA's and torch's, of the same rounds",
         f"bar: {BAR:.0%} at 2x256, aim {AIM:.0%}",
         *(
@@ -194,7 +197,10 @@ def main() -> None:
     ]
     measure.write(
         chosen.out,
-        [*measure.header("benchmarks.sac_update " + " ".join(sys.argv[1:]), notes), *measure.table(heads, lines)],
+        [
+            *measure.header("benchmarks.sac_update " + " ".join(sys.argv[1:]), notes),
+            *measure.table(heads, lines),
+        ],
     )
 
 

@@ -1,7 +1,8 @@
 """Candidates in processes of their own, each with its own interpreter, that take turns on the same core.
 
 A worker prepares (imports, builds, compiles), says so in a line of JSON, and from then on works once for every line it
-reads. While one works the others sleep. Only the standard library is imported here, so that peers can use it too.
+reads. While one works the others sleep. Time is that of the process on its core, so that what else runs on the machine
+takes nothing from a candidate but its caches. Only the standard library is imported here, so that peers can use it too.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ def serve(prepare: Callable[[], tuple[dict[str, Any], Callable[[], float]]]) -> 
         begin, used = time.perf_counter(), time.process_time()
         done = turn()
         seconds = time.perf_counter() - begin
-        share = (time.process_time() - used) / seconds
+        used = time.process_time() - used
         print(
-            json.dumps({"done": done, "seconds": seconds, "share": share, "peak_mb": peak_mb()}),
+            json.dumps({"done": done, "seconds": used, "share": used / seconds, "peak_mb": peak_mb()}),
             file=answers,
             flush=True,
         )
@@ -87,7 +88,7 @@ class Worker:
         self.process.communicate()
 
     def rates(self) -> list[float]:
-        """Work done per second, of each turn."""
+        """Work done per second of this process's own time on the core, of each turn."""
         return [turn["done"] / turn["seconds"] for turn in self.turns]
 
     @property
