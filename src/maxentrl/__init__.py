@@ -7,7 +7,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from maxentrl import assess, envs, irl
+    from maxentrl import agents, assess, envs, irl
+    from maxentrl.app.saved_agents import load_agent
+    from maxentrl.app.training import train
     from maxentrl.core.check import InfeasibleError, InputError
     from maxentrl.core.soft import lme, tilt
     from maxentrl.data import Trajectories, read_trajectories, write_trajectories
@@ -29,12 +31,14 @@ __all__ = [
     "Sparse",
     "TabularMDP",
     "Trajectories",
+    "agents",
     "assess",
     "envs",
     "evaluate",
     "evidence_bound",
     "irl",
     "lme",
+    "load_agent",
     "load_problem",
     "occupancy",
     "posterior",
@@ -42,10 +46,13 @@ __all__ = [
     "save_problem",
     "solve",
     "tilt",
+    "train",
     "write_trajectories",
 ]
 
 _HOMES = {
+    "maxentrl.app.saved_agents": ("load_agent",),
+    "maxentrl.app.training": ("train",),
     "maxentrl.core.check": ("InfeasibleError", "InputError"),
     "maxentrl.core.soft": ("lme", "tilt"),
     "maxentrl.data": ("Trajectories", "read_trajectories", "write_trajectories"),
@@ -57,7 +64,7 @@ _HOMES = {
     "maxentrl.models.transition": ("Dense", "Sparse"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_ROOMS = ("assess", "envs", "irl")
+_ROOMS = ("agents", "assess", "envs", "irl")
 
 
 def __getattr__(name: str) -> object:

@@ -94,7 +94,7 @@ def test_a_run_that_cannot_be_put_in_its_place_leaves_nothing_half_written(tmp_p
     with record.recording(out, "plan", {"number": 1}, page):
         pass
     before = contents(out)
-    monkeypatch.setattr(record, "_write_json", fail)
+    monkeypatch.setattr(record, "write_json", fail)
     with pytest.raises(InputError, match="No space left on device"), record.recording(out, "plan", {}, page):
         pass
     assert contents(out) == before and [p.name for p in tmp_path.iterdir()] == ["run"]

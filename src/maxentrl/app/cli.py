@@ -1,6 +1,7 @@
 """The command line. Nothing heavy is imported before a command begins, so that --help answers at once.
 
-Exit status: 0 done; 2 bad input, one sentence on stderr; 3 not converged, results kept; 130 interrupted.
+Exit status: 0 done; 2 bad input, one sentence on stderr; 3 not converged, results kept; 4 training
+diverged, the last good checkpoint kept; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
+from maxentrl.app import cli_train
 from maxentrl.app.cli_irl import irl
 from maxentrl.app.options import OUT, PROBLEM, Prior
 from maxentrl.app.progress import (
     BAD_INPUT,
+    DIVERGED,
     DONE,
     INTERRUPTED,
     NOT_CONVERGED,
@@ -29,10 +32,12 @@ from maxentrl.app.progress import (
     status,
 )
 
-__all__ = ["BAD_INPUT", "DONE", "INTERRUPTED", "NOT_CONVERGED", "main"]
+__all__ = ["BAD_INPUT", "DIVERGED", "DONE", "INTERRUPTED", "NOT_CONVERGED", "main"]
 
 app = SubcommandApp()
 app.command(irl, name="irl", help="Recover a reward from demonstrations.")
+app.command(cli_train.compare)
+app.command(cli_train.rollouts)
 
 
 @app.command
@@ -106,12 +111,28 @@ def report(folder: Positional[Annotated[Path, arg(metavar="DIR", help="folder of
     return DONE
 
 
+@app.command
+def train(
+    agent: Positional[
+        Annotated[str, arg(metavar="AGENT", help="such as sac; its options: train AGENT --help")]
+    ],
+) -> int:
+    """Train an agent from several seeds: checkpoints, curves, report. --help lists the agents."""
+    return cli_train.train([agent])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
         with _terminated_like_ctrl_c():
+            words = list(sys.argv[1:] if arguments is None else arguments)
+            if words[:1] == ["train"]:
+                # Its options are those of the agent, which is known only when its name has been read.
+                return cli_train.train(words[1:])
             return app.cli(
-                prog="maxentrl", args=arguments, description="Planning and inverse reinforcement learning."
+                prog="maxentrl",
+                args=words,
+                description="Planning, inverse reinforcement learning and soft agents.",
             )
     except KeyboardInterrupt:
         print("maxentrl: interrupted; nothing was written.", file=sys.stderr)

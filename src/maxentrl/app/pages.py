@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maxentrl.app import pages_deep, pages_irl, pages_margins, pages_plan, pages_routes, tour
+from maxentrl.app import (
+    pages_compare,
+    pages_deep,
+    pages_irl,
+    pages_margins,
+    pages_plan,
+    pages_routes,
+    pages_train,
+    tour,
+)
 from maxentrl.app.record import read_manifest
 from maxentrl.app.report import code, document, heading, paragraph, text
 from maxentrl.core.check import InputError
@@ -28,6 +37,8 @@ def page(folder: Path) -> str:
         "irl max-margin": pages_margins.max_margin,
         "irl deep-maxent": pages_deep.blocks,
         "quickstart": tour.blocks,
+        "train": pages_train.blocks,
+        "compare": pages_compare.blocks,
     }
     if manifest.get("kind") not in makers:
         raise InputError(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-DONE, BAD_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+DONE, BAD_INPUT, NOT_CONVERGED, DIVERGED, INTERRUPTED = 0, 2, 3, 4, 130
 
 
 @contextlib.contextmanager
@@ -27,8 +27,8 @@ def ended(done: Any, out: Path) -> int:
     """Print what a reward came out as and where its report is; the exit status."""
     print(done.summary())
     print(f"report      {out / 'report.html'}")
-    if any(member.interrupted for member in getattr(done.estimate, "members", ())):
-        print("maxentrl: interrupted; the best that was found so far is kept.", file=sys.stderr)
+    if done.estimate.interrupted:
+        print(f"maxentrl: interrupted; the best that was found so far is kept in {out}.", file=sys.stderr)
         return INTERRUPTED
     return status(done.converged)
 

@@ -112,9 +112,9 @@ def recording(
         run = Run(kind, settings)
         yield run
         try:
-            _write(partial, run)
+            write_contents(partial, run)
             (partial / "report.html").write_text(page(partial), encoding="utf-8")
-            _write_json(partial / "timing.json", clock.stop())
+            write_json(partial / "timing.json", clock.stop())
             _commit(partial, out)
         except OSError as error:
             raise InputError(f"the run could not be written to {out}: {error.strerror or error}.") from error
@@ -264,7 +264,8 @@ def _begin(out: Path) -> Path:
     return partial
 
 
-def _write(folder: Path, run: Run) -> None:
+def write_contents(folder: Path, run: Run) -> None:
+    """Write all that a run holds into an empty folder, and the manifest with the SHA-256 of each file last."""
     from safetensors.numpy import save
 
     (folder / "pictures").mkdir()
@@ -279,12 +280,12 @@ def _write(folder: Path, run: Run) -> None:
     for name, lines in run.tables.items():
         _write_table(folder / f"{name}.csv", [plain(line) for line in lines])
     for name, value in run.documents.items():
-        _write_json(folder / f"{name}.json", value)
+        write_json(folder / f"{name}.json", value)
     for name, write in run.folders.items():
         write(folder / name)
     contents = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     run.manifest["files"] = {name: file_hash(folder / name) for name in contents}
-    _write_json(folder / "manifest.json", run.manifest)
+    write_json(folder / "manifest.json", run.manifest)
 
 
 def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -297,7 +298,8 @@ def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text(table.getvalue(), encoding="utf-8")
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
+    """A JSON document that people can read."""
     path.write_text(
         json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
     )

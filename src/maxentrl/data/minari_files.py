@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -88,12 +90,50 @@ def write_minari(name: str, demos: Trajectories, mdp: Vocabulary) -> None:
                 infos={},
             )
         )
+    _create(minari, name, episodes, spaces.Discrete(mdp.states), spaces.Discrete(mdp.actions))
+
+
+def write_minari_episodes(
+    name: str,
+    episodes: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, bool]],
+    observation_space: Any,
+    action_space: Any,
+) -> None:
+    """Write episodes of any kind as a Minari data set of this name, in Minari's own folder.
+
+    Args:
+        name: such as "pendulum/sac-v0".
+        episodes: observations [T + 1, ...], actions [T, ...], rewards [T], and whether the last step terminated; it
+            counts as truncated otherwise.
+        observation_space, action_space: Gymnasium's.
+
+    Raises:
+        InputError: without the package, and for a name that is taken or not allowed.
+    """
+    minari = _minari()
+    buffers = []
+    for i, (observations, actions, rewards, done) in enumerate(episodes):
+        ended = np.arange(len(actions)) == len(actions) - 1
+        buffers.append(
+            minari.data_collector.EpisodeBuffer(
+                id=i,
+                observations=observations,
+                actions=actions,
+                rewards=rewards.tolist(),
+                terminations=(ended & done).tolist(),
+                truncations=(ended & (not done)).tolist(),
+                infos={},
+            )
+        )
+    _create(minari, name, buffers, observation_space, action_space)
+
+
+def _create(
+    minari: ModuleType, name: str, episodes: list[Any], observation_space: Any, action_space: Any
+) -> None:
     try:
         minari.create_dataset_from_buffers(
-            name,
-            episodes,
-            observation_space=spaces.Discrete(mdp.states),
-            action_space=spaces.Discrete(mdp.actions),
+            name, episodes, observation_space=observation_space, action_space=action_space
         )
     except (ValueError, AssertionError, OSError) as error:
         raise InputError(f"Minari does not write a data set {name!r}: {error}") from error

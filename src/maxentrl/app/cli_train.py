@@ -1,0 +1,149 @@
+"""The commands that train agents and look at what came of it. Like `cli`, it imports nothing heavy before one begins."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from maxentrl.app.options import OUT
+from maxentrl.app.progress import BAD_INPUT, DIVERGED, DONE, INTERRUPTED, progress
+from maxentrl.app.train_options import Training, options_of, read_arguments, settings_of
+
+USAGE = "maxentrl train AGENT --env ID --steps N --out DIR"
+
+
+def train(words: Sequence[str]) -> int:
+    """Train an agent: the first word is its name, the others are options, those of its settings among them."""
+    from maxentrl import agents
+    from maxentrl.learn.loop import DivergedError
+
+    if not words or words[0].startswith("-"):
+        asked = bool(words) and words[0] in ("-h", "--help")
+        print(_agents(agents.AGENTS), file=sys.stdout if asked else sys.stderr)
+        return DONE if asked else BAD_INPUT
+    name = words[0]
+    kind = agents.kind(name)
+    form = options_of(name, kind.settings)
+
+    def command(training: Training, settings: Any) -> tuple[Training, Any]:
+        return training, settings
+
+    # Written here, as the settings are a class that is made while the program runs.
+    command.__annotations__ = {"training": OmitArgPrefixes[Training], "settings": OmitArgPrefixes[form]}
+    first = (inspect.getdoc(sys.modules[kind.make.__module__]) or "").split("\n")[0]
+    training, chosen = tyro.cli(command, prog=f"maxentrl train {name}", args=words[1:], description=first)
+    try:
+        return _train(name, training, settings_of(kind.settings, chosen))
+    except DivergedError as error:
+        print(f"maxentrl: {name} diverged: {error}", file=sys.stderr)
+        return DIVERGED
+    except KeyboardInterrupt:
+        print(f"maxentrl: broken off. {_left(training.out)}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _train(name: str, training: Training, settings: dict[str, Any]) -> int:
+    from maxentrl.app.train_results import command
+    from maxentrl.app.train_watch import watching
+    from maxentrl.app.training import train
+
+    with watching() as watch:
+        done = train(
+            name,
+            training.env,
+            settings=settings,
+            env_args=read_arguments(training.env_args),
+            steps=training.steps,
+            seeds=training.seeds,
+            out=training.out,
+            resume=training.resume,
+            max_time=training.max_time,
+            log_every=training.log_every,
+            evaluate_every=training.evaluate_every,
+            checkpoint_every=training.checkpoint_every,
+            evaluations=training.evaluations,
+            track=training.track,
+            watch=watch,
+        )
+    for sentence in done.warnings:
+        print(f"maxentrl: {sentence}", file=sys.stderr)
+    print(done.summary())
+    print(f"report      {training.out / 'report.html'}")
+    if done.finished:
+        return DONE
+    again = command(done.asked).replace(" --out again", f" --out {shlex.quote(str(training.out))}")
+    print(
+        f"maxentrl: stopped at step {done.step} of {training.steps} ({done.stopped}); it goes on with\n"
+        f"  {again} --resume",
+        file=sys.stderr,
+    )
+    return INTERRUPTED
+
+
+def _agents(known: Any) -> str:
+    lines = [
+        f"usage: {USAGE} [OPTIONS]",
+        "",
+        "agents (maxentrl train AGENT --help names the options of each):",
+    ]
+    for name, kind in known.items():
+        module = inspect.getdoc(sys.modules[kind.make.__module__]) or name
+        lines.append(f"  {name:<17} {module.splitlines()[0]}")
+    return "\n".join(lines)
+
+
+def _left(out: Path) -> str:
+    from maxentrl.learn.checkpoint import files
+
+    kept = files(out / "checkpoints")
+    if not kept:
+        return "There is no checkpoint yet."
+    return f"The last checkpoint is {kept[0]}; the same command with --resume goes on from there."
+
+
+def compare(
+    runs: Positional[
+        Annotated[tuple[Path, ...], arg(metavar="RUN", help="folders of training runs, two or more")]
+    ],
+    *,
+    out: Annotated[Path, arg(help=OUT)] = Path("runs/compare"),
+) -> int:
+    """Compare training runs: curves, interquartile means, which one is better and how sure that is."""
+    with progress() as say:
+        from maxentrl.app.compare import compare
+
+        done = compare(runs, out=out, say=say)
+    print(done.summary())
+    print(f"report      {out / 'report.html'}")
+    return DONE
+
+
+def rollouts(
+    run: Positional[Annotated[Path, arg(metavar="RUN", help="folder of a training run")]],
+    *,
+    out: Annotated[
+        str,
+        arg(
+            metavar="FILE",
+            help="demonstrations: .npz; .csv where states are numbered; minari:NAME for a Minari data set",
+        ),
+    ],
+    episodes: Annotated[int, arg(help="how many")] = 20,
+    seed: Annotated[int | None, arg(help="which seed's agent; the first unless given")] = None,
+    start: Annotated[int, arg(help="seed of the episodes")] = 0,
+    most_likely: Annotated[bool, arg(help="most likely actions instead of drawn ones")] = False,
+) -> int:
+    """Let a trained agent act, and keep what it does as demonstrations."""
+    with progress() as say:
+        from maxentrl.app.rollouts import rollouts
+
+        done = rollouts(run, out, episodes=episodes, seed=seed, start=start, most_likely=most_likely, say=say)
+    print(done)
+    return DONE

@@ -1,0 +1,261 @@
+"""The folder of a training run, which is written as it goes.
+
+    question.json    what was asked, from the first moment on
+    metrics.jsonl    a row as soon as it is known
+    checkpoints/     the whole run, so that it can go on
+    ... and from the end of the run, or from where it was stopped, all that any run folder holds, and
+    agent/           what was learned, to act with
+
+Whoever goes on from a checkpoint cuts metrics.jsonl back to the rows that it knows, so that a run that was killed ends
+with the same files as one that was not; only timing.json differs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from maxentrl.app.record import FORMAT, Run, plain, versions, write_contents, write_json
+from maxentrl.core.check import InputError
+from maxentrl.core.files import flush_folder, open_atomically
+from maxentrl.learn import checkpoint
+
+STEPS = "steps"
+"""The one setting that may change when a run goes on, and only upwards."""
+
+
+class Found(NamedTuple):
+    """A checkpoint to go on from: its file, arrays and step, and sentences about others that could not be used."""
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    step: int
+    remarks: list[str]
+
+
+class Folder:
+    """A run folder that is open for writing. Make it with `begin` or `reopen`."""
+
+    def __init__(self, place: Path, rows: list[dict[str, Any]]):
+        self.place = place
+        self.rows = rows
+        self._file: Any = None
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.place / "checkpoints"
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row of metrics and hand it to the system at once."""
+        row = plain(row)
+        self.rows.append(row)
+        try:
+            if self._file is None:
+                self._file = open(self.place / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+            self._file.write(_line(row))
+            self._file.flush()
+        except OSError as error:
+            raise InputError(
+                f"{self.place / 'metrics.jsonl'} cannot be written: {error.strerror or error}. {self._left()}"
+            ) from error
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint must know: how many rows there are. They are brought to the disk before it is."""
+        try:
+            if self._file is not None:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InputError(
+                f"{self.place / 'metrics.jsonl'} cannot be written: {error.strerror or error}. {self._left()}"
+            ) from error
+        return {"rows": len(self.rows)}
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def end(self, run: Run, page: Callable[[Path], str], timing: Mapping[str, Any]) -> None:
+        """Write all that a run folder holds beside its rows; it is prepared whole, and the manifest comes last."""
+        self.close()
+        partial = self.place / ".ending.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir()
+            run.rows = self.rows
+            write_contents(partial, run)
+            (partial / "report.html").write_text(page(partial), encoding="utf-8")
+            write_json(partial / "timing.json", timing)
+            for path in (p for p in partial.rglob("*") if p.is_file()):
+                with open(path, "rb") as written:
+                    os.fsync(written.fileno())
+            (self.place / "manifest.json").unlink(missing_ok=True)
+            for path in sorted(partial.iterdir(), key=lambda p: (p.name == "manifest.json", p.name)):
+                target = self.place / path.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                os.replace(path, target)
+            partial.rmdir()
+            flush_folder(self.place)
+        except OSError as error:
+            raise InputError(
+                f"the results could not be written to {self.place}: {error.strerror or error}. {self._left()}"
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _left(self) -> str:
+        kept = checkpoint.files(self.checkpoints)
+        return f"The last good checkpoint is {kept[0]}." if kept else "There is no checkpoint from before."
+
+
+def begin(place: Path, settings: Mapping[str, Any]) -> Folder:
+    """A new run folder with its question.
+
+    Raises:
+        InputError: if something is there already, or it cannot be written.
+    """
+    if place.exists() and not place.is_dir():
+        raise InputError(f"the output folder {place} is a file; give a folder.")
+    try:
+        if place.is_dir() and any(place.iterdir()):
+            if (place / "question.json").is_file():
+                raise InputError(
+                    f"{place} holds a training run already; go on with it by --resume, or give a new folder."
+                )
+            raise InputError(
+                f"the output folder {place} is not empty; training needs a new or an empty folder."
+            )
+        place.mkdir(parents=True, exist_ok=True)
+        _ask(place, settings)
+    except OSError as error:
+        raise InputError(
+            f"the output folder {place} cannot be written: {error.strerror or error}."
+        ) from error
+    return Folder(place, [])
+
+
+def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | None]:
+    """The folder of a run that shall go on, cut back to its last whole checkpoint; None where it has none yet.
+
+    Checkpoints that cannot be used, newer than the one that can, are put aside with `.refused` behind their names.
+
+    Raises:
+        InputError: for another kind of folder, settings that differ, and rows that are missing.
+    """
+    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+        return begin(place, settings), None
+    before = question(place)
+    _compare(place, before["settings"], plain(settings))
+    kept = checkpoint.files(place / "checkpoints")
+    if not kept:
+        (place / "metrics.jsonl").unlink(missing_ok=True)
+        _ask(place, settings)
+        return Folder(place, []), None
+    path, arrays, facts, remarks = checkpoint.newest(place / "checkpoints")
+    rows, step = int(facts.get("rows", 0)), int(facts["step"])
+    lines = _rows(place / "metrics.jsonl", rows)
+    try:
+        for bad in (other for other in kept if other > path):
+            os.replace(bad, bad.with_name(f"{bad.name}.refused"))
+        with open_atomically(place / "metrics.jsonl") as file:
+            file.write("".join(map(_line, lines)).encode())
+        # From here on what it says of the files is no longer true, until the run has ended again.
+        (place / "manifest.json").unlink(missing_ok=True)
+        if settings[STEPS] != before["settings"][STEPS]:
+            _ask(place, settings)
+    except OSError as error:
+        raise InputError(f"the run in {place} cannot be written: {error.strerror or error}.") from error
+    if before.get("versions") != versions():
+        remarks = [*remarks, _changed(place, before.get("versions") or {})]
+    return Folder(place, lines), Found(path, arrays, step, remarks)
+
+
+def question(place: Path) -> dict[str, Any]:
+    """What was asked of the training run in this folder.
+
+    Raises:
+        InputError: if it holds none.
+    """
+    path = place / "question.json"
+    if not path.is_file():
+        raise InputError(f"{place} holds no training run: there is no question.json.")
+    try:
+        words = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(words, dict) or words.get("format") != FORMAT or words.get("kind") != "train":
+        raise InputError(f"{path} is not the question of a training run that this version can read.")
+    if not isinstance(words.get("settings"), dict) or not isinstance(words["settings"].get(STEPS), int):
+        raise InputError(f"{path} is damaged: it has no settings.")
+    return words
+
+
+def _ask(place: Path, settings: Mapping[str, Any]) -> None:
+    words = {"format": FORMAT, "kind": "train", "settings": plain(settings), "versions": versions()}
+    with open_atomically(place / "question.json") as file:
+        file.write((json.dumps(words, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def _compare(place: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """The same question as before, but for the number of steps, which may be larger."""
+    old, new = _flat(before), _flat(now)
+    differ = [name for name in [*old, *(n for n in new if n not in old)] if old.get(name) != new.get(name)]
+    told = [f"{name} was {old.get(name)!r} and is {new.get(name)!r}" for name in differ if name != STEPS]
+    if told:
+        raise InputError(
+            f"{place} was begun with other settings: {'; '.join(told)}. Only steps may be raised."
+        )
+    if now[STEPS] < before[STEPS]:
+        raise InputError(
+            f"{place} was begun with other settings: steps was {before[STEPS]} and is {now[STEPS]}; it may only be raised."
+        )
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the agent beside those of the run."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name == "settings":
+            found |= {f"{settings.get('agent')}'s {key}": each for key, each in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
+def _rows(path: Path, count: int) -> list[dict[str, Any]]:
+    """The first rows of the metrics.
+
+    Raises:
+        InputError: when there are fewer, or one of them is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[:count] if count else []
+        found = [json.loads(line) for line in lines]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path} cannot be read up to row {count}, which the checkpoint knows of: {error}."
+        ) from error
+    if len(found) < count:
+        raise InputError(f"{path} has {len(found)} rows, and the checkpoint knows of {count}: it was cut.")
+    return found
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _changed(place: Path, before: Mapping[str, str]) -> str:
+    now = versions()
+    told = [
+        f"{k} {before.get(k)} then, {now.get(k)} now"
+        for k in {**before, **now}
+        if before.get(k) != now.get(k)
+    ]
+    return f"{place} was begun with other versions ({', '.join(told)}), so it will not end in the very same numbers."
