@@ -78,7 +78,7 @@ def warned(here, *words):
         ("a,x,home,walk,moon", "trips.csv, row 2: unknown next state 'moon'; known are"),
         (
             "a,x,home,walk,road",
-            "1 of 1 demonstrated steps cannot be used.*probability zero.*trajectory 'a', step 0",
+            "1 of 1 demonstrated steps cannot be used.*probability zero.*'a', step 0 .trips.csv, row 2.: state",
         ),
         ("a,x,home,back,home", "the problem forbids this action in this state.*state home, action back"),
         ("a,x,work,on,work", "a terminal state ends the process"),
@@ -180,6 +180,21 @@ def test_changes_under_posterior_dynamics_in_a_world_of_chance_have_no_one_meani
 def test_roads_take_no_options_of_tables(here, capsys):
     (here / "problem.csv").write_text("from,to,length\n1,2,1\n2,3,1\n")
     assert "--discount is not for road networks" in refused(here, capsys, *MCE)
+
+
+def test_demonstrations_put_aside_that_cannot_be_used_are_refused_before_the_fit(here, capsys):
+    (here / "more.csv").write_text("trajectory,state,action,next_state\nx,home,walk,park\nx,park,on,home\n")
+    said = refused(here, capsys, *MCE, "--test", "more.csv")
+    assert "among the demonstrations for test, 1 of 2 demonstrated steps cannot be used" in said
+    assert "trajectory 'x', step 1 (more.csv, row 3): state park, action on, next state home" in said
+
+
+def test_a_seed_is_named_where_something_was_drawn_at_random_and_only_there(here):
+    (here / "more.csv").write_text("trajectory,state,action,next_state\nx,home,walk,park\n")
+    for words, seeds in ((("--test", "more.csv"), {}), (("--test", "0.2"), {"demonstrations put aside": 0})):
+        assert cli.main([*MCE, *words]) == cli.DONE
+        assert json.loads((here / "run/manifest.json").read_text())["seeds"] == seeds
+        assert ("seed of the" in (here / "run/report.html").read_text()) == bool(seeds)
 
 
 def test_demonstrations_of_one_step_are_enough(here):

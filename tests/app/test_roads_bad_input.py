@@ -46,11 +46,12 @@ def here(tmp_path, monkeypatch):
         ("1,home park\n2,home pub", "trips.csv, row 3: unknown link 'pub'; known are home, park, road, work"),
         (
             "1,home park\n2,home work\n3,park home",
-            r"trip '2' goes at step 0 from link home to work, and no such arc is there \(2 such steps, in 2 trips\)",
+            r"trip '2' goes at step 0 from link home to work \(trips.csv, row 3\), and no such arc is there \(2 such "
+            r"steps, in 2 trips\)",
         ),
         (
             "1,home park road park\n2,home park",
-            "trip '1' passes its goal, link park, at step 1 and goes on .*--goal optional",
+            "trip '1' passes its goal, link park, at step 1 .trips.csv, row 2. and goes on .*--goal optional",
         ),
         ("1,home park\n1,home road", "ids must differ from each other; '1' occurs more than once"),
         ("1", "trips.csv, row 2: 2 fields are expected; got 1"),
@@ -64,7 +65,22 @@ def test_trips_that_cannot_be_used(here, capsys, rows, sentence):
 def test_trips_put_aside_that_cannot_be_used_are_refused_before_the_fit(here, capsys):
     (here / "test.csv").write_text("trip,links\n1,home work\n")
     said = refused(here, capsys, *MCE, "--test", "test.csv")
-    assert "among the trips for test, trip '1' goes at step 0 from link home to work" in said
+    assert (
+        "among the trips for test, trip '1' goes at step 0 from link home to work (test.csv, row 2)" in said
+    )
+
+
+def test_a_seed_is_named_where_something_was_drawn_at_random_and_only_there(here):
+    (here / "test.csv").write_text("trip,links\n1,home park work\n")
+    for words, seeds in ((("--test", "test.csv"), {}), (("--test", "0.2"), {"split": 0})):
+        assert cli.main([*MCE, "--l2", "0.1", *words]) == cli.DONE
+        assert json.loads((here / "run/manifest.json").read_text())["seeds"] == seeds
+        assert ("seed of the split" in (here / "run/report.html").read_text()) == bool(seeds)
+
+
+def test_features_named_twice_are_refused(here, capsys):
+    said = refused(here, capsys, *MCE, "--features", "minutes,noise,minutes")
+    assert "features must differ from each other; 'minutes' is asked for 2 times" in said
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ def test_bad_input_is_one_sentence():
         identify_roads(
             network, np.where(np.arange(features.size).reshape(features.shape) == 4, np.nan, features)
         )
-    with pytest.raises(InputError, match="feature_names must be 3 names, at least one; got 1"):
-        identify_roads(network, features, feature_names=["a"])
+    for names in (["a"], ["a", "b", "a"]):
+        message = f"feature_names must be 3 different names, at least one; got {', '.join(names)}."
+        with pytest.raises(InputError, match=message):
+            identify_roads(network, features, feature_names=names)
     with pytest.raises(InputError, match=r"fisher must have shape \[K, K\]"):
         identify_roads(network, features, fisher=np.eye(2))

@@ -10,6 +10,7 @@ import pytest
 
 from archives import with_false_header
 from maxentrl import InputError
+from maxentrl.core.tables import place
 from maxentrl.data import read_trajectories, trajectories_from_arrays, write_trajectories
 
 
@@ -62,6 +63,22 @@ def test_a_last_row_without_an_action_says_where_the_trajectory_ended(tmp_path):
     path = table(tmp_path, "trajectory,state,action\na,home,go\na,road,\nb,road,go\nb,work,\n")
     demos = read_trajectories(path, NAMED)
     assert demos.lengths.tolist() == [1, 1] and demos.next_states.tolist() == [[1], [2]]
+
+
+def test_each_step_remembers_its_row_as_an_editor_counts_them_and_so_does_a_selection(tmp_path):
+    path = table(
+        tmp_path,
+        "trajectory,t,state,action\na,1,road,go\n\nb,0,home,stay\na,0,home,go\nb,1,road,go\nb,2,work,\n",
+    )
+    demos = read_trajectories(path, NAMED)
+    assert demos.source is not None and demos.source.file == "trips.csv"
+    assert np.array_equal(demos.source.rows, [[5, 2], [4, 6]])
+    assert np.array_equal(demos.take(np.array([1])).source.rows, [[4, 6]])
+    write_trajectories(tmp_path / "trips.npz", demos)
+    kept = read_trajectories(tmp_path / "trips.npz", NAMED)
+    # An array has no rows; the message then names the file, the trajectory and the step.
+    assert place(demos.source, 1, 0) == " (trips.csv, row 4)" and place(kept.source, 1, 0) == " (trips.npz)"
+    assert place(trajectories_from_arrays([[0]], [[1]]).source, 0, 0) == ""
 
 
 def test_rows_are_ordered_by_time_where_it_is_given(tmp_path):
@@ -143,7 +160,10 @@ def test_a_hundred_thousand_rows_take_about_a_second(tmp_path):
         ("trajectory,state,action,weight\na,home,go,nan\n", "weights must be positive numbers"),
         ("trajectory,state,action\na,home,\na,road,go\n", "row 2: the action is empty; only the last row"),
         ("trajectory,state,action\na,home,\n", "trajectory 'a' holds no action"),
-        ("trajectory,state,action,next_state\na,home,go,work\na,road,go,\n", "state 2 came next.*in state 1"),
+        (
+            "trajectory,state,action,next_state\na,home,go,work\na,road,go,\n",
+            "row 2: next_state is not .* 'a' .1 such",
+        ),
         (
             "trajectory,state,action,next_state\na,home,go,work\na,road,,\n",
             "row 2: next_state is not the state",

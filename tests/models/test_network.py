@@ -110,6 +110,7 @@ def test_a_missing_file_is_refused(tmp_path):
         ("from,to,a\nx,y,1\ny,x,nan\ny,z,b\n", None, r"row 3: a must be a number; got 'nan' \(2 such"),
         ("from,to\nx,y\ny,x\ny,z\n", None, "no column beside from and to"),
         ("from,to,a\nx,y,1\ny,x,2\ny,z,1\n", ["b"], "b is missing among from, to, a"),
+        ("from,to,a\nx,y,1\ny,x,2\ny,z,1\n", ["a", "a"], "'a' is asked for 2 times"),
     ],
 )
 def test_features_that_do_not_fit_the_arcs_are_refused(file, text, names, message):

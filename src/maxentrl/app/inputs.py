@@ -17,6 +17,7 @@ from maxentrl.core.check import InputError
 from maxentrl.data import Trajectories, read_trajectories
 from maxentrl.data.minari_files import read_minari
 from maxentrl.data.split import read_labels, split, split_by_label
+from maxentrl.irl.demonstrations import check_demonstrations
 from maxentrl.irl.inspection import inspect_demonstrations
 from maxentrl.models.tabular import TabularMDP
 
@@ -81,7 +82,7 @@ def open_all(
     table, digest = read_demos(demos, mdp)
     names, values = read_features(features, mdp)
     inputs |= {f"demonstrations{which}": digest, f"features{which}": file_hash(features)}
-    parts, more = divide(
+    parts, more, drawn = divide(
         table,
         lambda path: read_demos(path, mdp),
         aside,
@@ -90,8 +91,14 @@ def open_all(
     run.manifest["inputs"] |= inputs | {f"{name}{which}": digest for name, digest in more.items()}
     if not number:
         run.manifest["problem"] = source.facts()
-    if aside.test is not None or validation is not None:
+    if drawn:
         run.manifest["seeds"]["demonstrations put aside"] = aside.seed
+    for name, part in (("validation", parts.validation), ("test", parts.test)):
+        if part is not None:
+            try:
+                check_demonstrations(mdp, part)
+            except InputError as error:
+                raise InputError(f"among the demonstrations for {name}, {error}") from error
     opened = Opened(mdp, names, values, *parts, source.title)
     _look_through(run, opened, number)
     return opened
@@ -128,8 +135,8 @@ def divide(
     *,
     validation: float | None = None,
     column: str = "trajectory",
-) -> tuple[Parts, dict[str, str]]:
-    """Demonstrations to fit and those put aside, and the SHA-256 of further files.
+) -> tuple[Parts, dict[str, str], bool]:
+    """Demonstrations to fit and those put aside, the SHA-256 of further files, and whether anything was drawn at random.
 
     Args:
         demos: what can be split (see `data.split`).
@@ -142,7 +149,7 @@ def divide(
             train, validation and test.
     """
     key = jax.random.key(aside.seed, impl="threefry2x32")
-    checked, held, inputs = None, None, {}
+    checked, held, inputs, drawn = None, None, {}, False
     if aside.split is not None:
         if aside.test is not None:
             raise InputError(
@@ -162,10 +169,12 @@ def divide(
         if share is None:
             held, inputs["test demonstrations"] = read(aside.test)
         else:
+            drawn = True
             demos, held = split(demos, test=share, key=jax.random.fold_in(key, 0), by=aside.by)
     if validation is not None and checked is None:
+        drawn = True
         demos, checked = split(demos, test=validation, key=jax.random.fold_in(key, 1), by=aside.by)
-    return Parts(demos, checked, held), inputs
+    return Parts(demos, checked, held), inputs, drawn
 
 
 def _share(text: str) -> float | None:

@@ -51,13 +51,15 @@ def identify_roads(
         An `Identification`. Potentials of its directions are of links [L], in units of reward.
 
     Raises:
-        InputError: for shapes that do not fit or features that are not finite.
+        InputError: for shapes that do not fit, names that repeat, or features that are not finite.
     """
     table = np.asarray(features, np.float64)
     check_shape(table, (network.arcs, None), "features", "[E, K]")
     names = tuple(map(str, range(table.shape[1]) if feature_names is None else feature_names))
-    if len(names) != table.shape[1] or not names:
-        raise InputError(f"feature_names must be {table.shape[1]} names, at least one; got {len(names)}.")
+    if not names or len(names) != table.shape[1] or len(set(names)) != len(names):
+        raise InputError(
+            f"feature_names must be {table.shape[1]} different names, at least one; got {', '.join(names)}."
+        )
     if not np.isfinite(table).all():
         raise InputError(f"features must be finite; {int((~np.isfinite(table)).sum())} entries are not.")
     scale = typical(table)

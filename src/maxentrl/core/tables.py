@@ -7,10 +7,29 @@ import gzip
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from maxentrl.core.check import InputError
+
+
+class Source(NamedTuple):
+    """Where demonstrations were read, for messages.
+
+    file: its name. rows: the row of each step, as an editor counts them, in an array of the same shape as the steps; None
+    where the file has no rows.
+    """
+
+    file: str
+    rows: np.ndarray | None
+
+
+def place(source: Source | None, *step: int | np.integer) -> str:
+    """The file and row of a step, in brackets and behind a space; nothing where they are not known."""
+    if source is None:
+        return ""
+    return f" ({source.file}" + (")" if source.rows is None else f", row {source.rows[step]})")
 
 
 def read_columns(

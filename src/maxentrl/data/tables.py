@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import dataclasses
 import gzip
 import os
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ import numpy as np
 from maxentrl.core.check import InputError
 from maxentrl.core.files import open_atomically
 from maxentrl.core.npz import npz_keys, read_npz
+from maxentrl.core.tables import Source
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays, trajectories_from_steps
 
 NPZ_KEYS = ("states", "actions", "lengths", "next_states", "weights", "ids", "groups")
@@ -144,7 +146,7 @@ def _read_npz(path: Path, mdp: Vocabulary) -> Trajectories:
                 f"{path.name}, trajectory {demos.ids[i]!r}, step {t}: unknown {name} {array[i, t]}; "
                 f"known are 0 to {known - 1}."
             )
-    return demos
+    return dataclasses.replace(demos, source=Source(path.name, None))
 
 
 def _read_csv(path: Path, mdp: Vocabulary) -> Trajectories:
@@ -177,10 +179,11 @@ def _read_csv(path: Path, mdp: Vocabulary) -> Trajectories:
         )
     # A row without an action only tells the row before it where it led.
     known = np.append(np.where(arrival[1:] & (following[:-1] < 0), state[1:], following[:-1]), following[-1])
-    torn = np.append(arrival[1:] & (following[:-1] >= 0) & (following[:-1] != state[1:]), False)
+    torn = np.append(~last[:-1] & (following[:-1] >= 0) & (following[:-1] != state[1:]), False)
     if torn.any():
         raise InputError(
-            f"{path.name}, row {rows[torn][0]}: next_state is not the state of the row that follows."
+            f"{path.name}, row {rows[torn][0]}: next_state is not the state of the row that follows in trajectory "
+            f"{ids[trajectory[torn][0]]!r} ({int(torn.sum())} such rows in all)."
         )
     left = np.bincount(trajectory[~arrival], minlength=len(ids))
     if (left == 0).any():
@@ -193,6 +196,7 @@ def _read_csv(path: Path, mdp: Vocabulary) -> Trajectories:
         ids=ids,
         weights=None if weights is None else _floats(weights, path),
         groups=groups,
+        source=Source(path.name, rows[~arrival]),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from maxentrl.core.check import InputError, check_memory
+from maxentrl.core.tables import Source
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class Trajectories:
     ids: N names, for messages and for splitting; "0", "1", ... unless given.
     groups: N names of whoever made each trajectory (a person, an animal, a day), or None: what standard
         errors are clustered by.
+    source: the file and row of each step, or None.
     """
 
     states: np.ndarray
@@ -33,6 +35,7 @@ class Trajectories:
     weights: np.ndarray
     ids: tuple[str, ...]
     groups: tuple[str, ...] | None = None
+    source: Source | None = None
 
     @property
     def count(self) -> int:
@@ -60,6 +63,9 @@ class Trajectories:
         if len(rows) == 0:
             raise InputError("the selection holds no trajectory; at least one is needed.")
         longest = int(self.lengths[rows].max())
+        source = self.source
+        if source is not None and source.rows is not None:
+            source = source._replace(rows=source.rows[rows, :longest])
         return Trajectories(
             states=self.states[rows, :longest],
             actions=self.actions[rows, :longest],
@@ -68,6 +74,7 @@ class Trajectories:
             weights=self.weights[rows],
             ids=tuple(self.ids[row] for row in rows),
             groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
+            source=source,
         )
 
     def __repr__(self) -> str:
@@ -153,6 +160,7 @@ def trajectories_from_steps(
     ids: Sequence[str],
     weights=None,
     groups: Sequence[str] | None = None,
+    source: Source | None = None,
 ) -> Trajectories:
     """Build `Trajectories` from one row per step, sorted by trajectory and then by time.
 
@@ -161,6 +169,7 @@ def trajectories_from_steps(
         state, action, next_state: [R] whole numbers; next_state is -1 where unknown: the state of the next
             step of the same trajectory is then taken.
         ids, weights, groups: one per trajectory, as in `trajectories_from_arrays`.
+        source: the file that the steps were read from, with [R] rows.
     """
     if len(trajectory) == 0:
         raise InputError("the demonstrations are empty: there is no step in them.")
@@ -179,7 +188,7 @@ def trajectories_from_steps(
         table[trajectory, step] = values
         return table
 
-    return trajectories_from_arrays(
+    demos = trajectories_from_arrays(
         padded(state),
         padded(action),
         lengths=lengths,
@@ -188,6 +197,9 @@ def trajectories_from_steps(
         ids=ids,
         groups=groups,
     )
+    if source is None or source.rows is None:
+        return dataclasses.replace(demos, source=source)
+    return dataclasses.replace(demos, source=source._replace(rows=padded(source.rows)))
 
 
 def _whole(values, name: str) -> np.ndarray:

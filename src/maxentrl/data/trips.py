@@ -25,7 +25,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from maxentrl.core.check import InputError
-from maxentrl.core.tables import as_numbers, read_columns
+from maxentrl.core.tables import Source, as_numbers, read_columns
 
 SHOWN = 8
 """Known names listed in a message; the rest are counted."""
@@ -50,6 +50,7 @@ class Trips:
     weights: float64 [N]; how much each trip counts; 1 unless given.
     ids: N names, for messages; "0", "1", ... unless given.
     groups: N names of who made each trip, or None: what standard errors are clustered by.
+    source: the file and row of each of `links`, or None.
     """
 
     links: np.ndarray
@@ -57,6 +58,7 @@ class Trips:
     weights: np.ndarray
     ids: tuple[str, ...]
     groups: tuple[str, ...] | None = None
+    source: Source | None = None
 
     @property
     def count(self) -> int:
@@ -93,12 +95,17 @@ class Trips:
         rows = np.arange(self.count)[rows] if rows.size else rows
         if len(rows) == 0:
             raise InputError("the selection holds no trip; at least one is needed.")
+        places = np.concatenate([np.arange(self.bounds[i], self.bounds[i + 1]) for i in rows])
+        source = self.source
+        if source is not None and source.rows is not None:
+            source = source._replace(rows=source.rows[places])
         return Trips(
-            links=np.concatenate([self.sequence(i) for i in rows]),
+            links=self.links[places],
             bounds=np.concatenate([[0], np.cumsum(np.diff(self.bounds)[rows])]),
             weights=self.weights[rows],
             ids=tuple(self.ids[i] for i in rows),
             groups=None if self.groups is None else tuple(self.groups[i] for i in rows),
+            source=source,
         )
 
 
@@ -177,12 +184,13 @@ def _one_row_per_trip(path: Path, columns, rows: np.ndarray, network: Links) -> 
     flat = _numbers([word for row in words for word in row], where, path, network)
     bounds = np.concatenate([[0], np.cumsum([len(row) for row in words])])
     weights = columns.get("weight")
-    return trips_from_sequences(
+    trips = trips_from_sequences(
         [flat[a:b] for a, b in itertools.pairwise(bounds)],
         ids=columns.get("trip"),
         weights=None if weights is None else as_numbers(weights, "weight", path, rows),
         groups=columns.get("group"),
     )
+    return dataclasses.replace(trips, source=Source(path.name, where))
 
 
 def _one_row_per_step(path: Path, columns, rows: np.ndarray, network: Links) -> Trips:
@@ -203,7 +211,7 @@ def _one_row_per_step(path: Path, columns, rows: np.ndarray, network: Links) -> 
             )
     bounds = np.concatenate([[0], np.cumsum(np.bincount(trip))])
     weights = _shared(columns.get("weight"), trip, names, "weight", path)
-    return trips_from_sequences(
+    trips = trips_from_sequences(
         [links[order][a:b] for a, b in itertools.pairwise(bounds)],
         ids=names,
         weights=None
@@ -211,6 +219,7 @@ def _one_row_per_step(path: Path, columns, rows: np.ndarray, network: Links) -> 
         else as_numbers(weights, "weight", path, rows[np.unique(trip, True)[1]]),
         groups=_shared(columns.get("group"), trip, names, "group", path),
     )
+    return dataclasses.replace(trips, source=Source(path.name, rows[order]))
 
 
 def _numbers(names: Sequence[str], rows: np.ndarray, path: Path, network: Links) -> np.ndarray:

@@ -16,6 +16,7 @@ from scipy.stats import binom
 
 from maxentrl.core.check import InputError, check_horizon, check_memory, check_shape
 from maxentrl.core.precision import in_double_precision
+from maxentrl.core.tables import place
 from maxentrl.core.types import Array
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays
 from maxentrl.irl.reward import choices
@@ -104,7 +105,8 @@ def _sentence(wrong: np.ndarray, mdp: TabularMDP, demos: Trajectories, why: str)
     then = "" if following < 0 else f", next state {names[1]}"
     return (
         f"{int(wrong.sum())} of {demos.steps} demonstrated steps cannot be used: {why}. "
-        f"The first: trajectory {demos.ids[i]!r}, step {t}: state {names[0]}, action {act}{then}."
+        f"The first: trajectory {demos.ids[i]!r}, step {t}{place(demos.source, i, t)}: state {names[0]}, action "
+        f"{act}{then}."
     )
 
 
@@ -199,9 +201,9 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
     log_pi = log_policy[t, s, a] if log_policy.ndim == 3 else log_policy[s, a]
     log_path = log_transitions + np.bincount(i, log_pi, minlength=demos.count)
     rows = np.concatenate([demos.states, demos.actions, demos.next_states], axis=1)
-    distinct = np.unique(rows, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    _, first, which, repeats = distinct
-    which = which.reshape(-1)
+    numbers: dict[bytes, int] = {}  # np.unique sorts whole rows, which takes longer than many a fit
+    which = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows])
+    _, first, repeats = np.unique(which, return_index=True, return_counts=True)
     starts = np.bincount(demos.states[:, 0])
     log_start = np.log(starts[demos.states[:, 0]] / demos.count)
     expected = (demos.count - 1) / 2 * float(np.exp(np.minimum(log_path + log_start, 0)).sum())

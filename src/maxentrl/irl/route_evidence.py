@@ -8,6 +8,7 @@ import numpy as np
 
 from maxentrl.core.check import InfeasibleError, InputError, check_shape, check_temperature
 from maxentrl.core.soft import temperature_kind
+from maxentrl.core.tables import place
 from maxentrl.data.trips import Trips
 from maxentrl.infer.first_passage import (
     Factors,
@@ -64,7 +65,8 @@ def evidence(network: Network, trips: Trips, goal: Goal = "forced", is_open=None
         i = inside[int(missing.argmax())]
         raise InputError(
             f"trip {trips.ids[whose[i]]!r} goes at step {i - trips.bounds[whose[i]]} from link "
-            f"{network.ids[trips.links[i]]} to {network.ids[trips.links[i + 1]]}, and no such arc is there "
+            f"{network.ids[trips.links[i]]} to {network.ids[trips.links[i + 1]]}{place(trips.source, i)}, and no such arc "
+            "is there "
             f"({int(missing.sum())} such steps, in {len(np.unique(trip[missing]))} trips)."
         )
     early = trips.links[inside] == trips.goals[trip]
@@ -72,7 +74,8 @@ def evidence(network: Network, trips: Trips, goal: Goal = "forced", is_open=None
         i = int(early.argmax())
         raise InputError(
             f"trip {trips.ids[trip[i]]!r} passes its goal, link {network.ids[trips.links[inside[i]]]}, at step "
-            f"{inside[i] - trips.bounds[trip[i]]} and goes on ({len(np.unique(trip[early]))} such trips); cut it "
+            f"{inside[i] - trips.bounds[trip[i]]}{place(trips.source, inside[i])} and goes on "
+            f"({len(np.unique(trip[early]))} such trips); cut it "
             'there, or let stopping be a choice (goal="optional", --goal optional).'
         )
     pairs, pair = np.unique(np.stack([trips.goals, trips.origins], 1), axis=0, return_inverse=True)

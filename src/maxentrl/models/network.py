@@ -181,6 +181,11 @@ def read_arc_features(
     """
     columns, rows = read_columns(path, ("from", "to", *(names or ())), "features of arcs")
     wanted = tuple(name for name in columns if name not in ("from", "to")) if names is None else tuple(names)
+    if len(set(wanted)) != len(wanted):
+        twice = next(name for name in wanted if wanted.count(name) > 1)
+        raise InputError(
+            f"features must differ from each other; {twice!r} is asked for {wanted.count(twice)} times."
+        )
     if not wanted:
         raise InputError(f"{os.path.basename(path)} has no column beside from and to, so no feature.")
     ends = (
