@@ -110,6 +110,13 @@ def test_what_link_sizes_cannot_do_is_refused():
     free = routes.evidence(network, trips, "optional")
     with pytest.raises(InputError, match="least must be a number above 0"):
         link_sizes(free, features @ BASE, least=0.0)
+    for start in (None, np.append(BASE, 0.0)):
+        for more, message in (
+            ({"l2": -1.0}, "l2 must be"),
+            ({"temperature": 0.0}, "temperature must lie in"),
+        ):
+            with pytest.raises(InputError, match=message):
+                sized_routes.fit(network, features, trips, BASE, goal="optional", start=start, **more)
     with pytest.raises(InputError, match="'link size' is taken"):
         sized_routes.fit(
             network, features[:, :1], trips, BASE[:1], goal="optional", feature_names=["link size"]

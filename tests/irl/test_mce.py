@@ -6,7 +6,7 @@ import pytest
 from irl.worlds import CLOCKS, A, K, S, demonstrate, flow, key, policy, world
 from maxentrl import InfeasibleError, InputError, TabularMDP, solve
 from maxentrl.data import Trajectories, trajectories_from_arrays
-from maxentrl.irl import mce, sample_trajectories
+from maxentrl.irl import maxent, mce, sample_trajectories
 
 TRUE = np.array([0.2, -0.5, 0.6])
 
@@ -173,6 +173,22 @@ def test_an_offset_is_a_feature_whose_weight_is_known():
     other = np.concatenate([features[..., 1:], world(99)[1][..., :1]], -1)
     found = mce.fit(mdp, other, expert, discount=0.9, offset=TRUE[0] * features[..., 0])
     np.testing.assert_allclose(found.weights, [*TRUE[1:], 0], atol=1e-8)
+
+
+@pytest.mark.parametrize("fit", [mce.fit, maxent.fit])
+def test_an_action_that_the_offset_forbids_has_the_reward_minus_infinity(fit):
+    mdp, features = world(17)
+    offset = np.where(np.arange(S)[:, None] + np.arange(A) == 0, -np.inf, 0.0)
+    demos = demonstrate(mdp.with_reward(offset), features, TRUE, CLOCKS["discounted"], seed=4, count=30)
+    found = fit(mdp, features, demos, discount=0.9, offset=offset)
+    assert np.isneginf(found.reward[0, 0])
+    np.testing.assert_allclose(
+        np.delete(found.reward.ravel(), 0), np.delete((features @ found.weights).ravel(), 0), atol=1e-12
+    )
+    # Whoever plans with the reward alone leaves the action out too.
+    assert np.isneginf(
+        np.asarray(solve(mdp.with_reward(found.reward), temperature=1.0, discount=0.9).log_policy)[0, 0]
+    )
 
 
 def test_features_of_states_hold_for_every_action_there():

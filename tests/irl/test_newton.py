@@ -1,6 +1,7 @@
 """The search finds maxima, stays where the objective exists, and says when it did not arrive."""
 
 import numpy as np
+import pytest
 
 from maxentrl.irl.newton import maximise
 
@@ -46,6 +47,33 @@ def test_where_the_objective_is_not_concave_the_search_still_climbs():
         50,
     )
     np.testing.assert_allclose(np.cos(found.argument), 1, atol=1e-12)
+
+
+def test_a_search_that_is_stopped_keeps_the_last_step_it_took():
+    """Newton's method for 2 cosh w from 3, which takes steps of about 1 at first; stopped at its third slope."""
+    calls = []
+
+    def slopes(w, _):
+        calls.append(w)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return -2 * np.sinh(w), np.diag(2 * np.cosh(w))
+
+    found = maximise(lambda w: (-2 * float(np.cosh(w[0])), w), slopes, np.array([3.0]), np.ones(1), 50)
+    assert found.interrupted and not found.converged
+    assert found.verdict.startswith("interrupted after 2 Newton steps: the best weights so far are kept")
+    first = 3 - np.tanh(3.0)
+    # tanh twice, in float64.
+    np.testing.assert_allclose(found.argument, first - np.tanh(first), rtol=1e-12)
+    np.testing.assert_array_equal(found.memo, found.argument)
+
+
+def test_a_search_that_is_stopped_before_it_knows_anything_is_interrupted_for_its_caller_too():
+    def value(w):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        maximise(value, lambda w, _: (w, np.eye(1)), np.zeros(1), np.ones(1), 5)
 
 
 def test_running_out_of_steps_is_said():

@@ -221,6 +221,7 @@ TRIP = trips_from_sequences([[0, 1, 2]])
         (np.ones((4, 0)), {}, "at least one"),
         (np.full((4, 1), "x"), {}, "features must be numbers"),
         (np.ones((4, 1)), {"feature_names": ["x", "y"]}, "feature_names must be 1 different names"),
+        (np.ones((4, 2)), {"feature_names": ["x", "x"]}, "must be 2 different names, at least one; got x, x"),
         (np.ones((4, 1)), {"start": [np.nan]}, "the weight of 0 is not one"),
         (np.ones((4, 1)), {"start": [0.0, 1.0]}, "start must have shape"),
         (np.ones((4, 1)), {"l2": -1.0}, "l2 must be"),
@@ -229,7 +230,7 @@ TRIP = trips_from_sequences([[0, 1, 2]])
         (
             np.ones((4, 1)),
             {"offset": [0, 0, -np.inf, 0]},
-            "'0' goes at step 1 from link b to c, and no such arc",
+            "'0' goes at step 1 from link b to c, and no such arc is there",
         ),
     ],
 )

@@ -120,6 +120,7 @@ def _record_apprentice(run: Run, found: Apprentice) -> dict[str, Any]:
         "mixed": int(np.count_nonzero(found.mixture)),
         "tolerance": found.tolerance,
         "converged": found.converged,
+        "interrupted": found.interrupted,
         "verdict": found.verdict,
     }
 
@@ -234,7 +235,7 @@ def _record_margin(run: Run, found: MaxMargin) -> dict[str, Any]:
     for sentence in found.warnings:
         run.warn(sentence[0].upper() + sentence[1:])
     rows = [{"feature": name, "weight": weight} for name, weight in found.named.items()]
-    kept = ("method", "objective", "bound", "converged", "verdict")
+    kept = ("method", "objective", "bound", "converged", "interrupted", "verdict")
     return {key: answer[key] for key in kept} | {
         "weights": rows,
         "gap": found.gap,

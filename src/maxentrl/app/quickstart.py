@@ -132,6 +132,8 @@ def show_recovery(run: Run, mdp: TabularMDP, solution: Solution) -> dict[str, An
     features = np.stack([reach[:, :, goal], reach[:, :, holes].sum(2)], axis=2)
     names = ("reach the goal", "fall into a hole")
     estimate = mce.fit(mdp, features, demos, temperature=TEMPERATURE, discount=DISCOUNT, feature_names=names)
+    if estimate.interrupted:
+        raise KeyboardInterrupt
     return recipes.record_estimate(run, estimate, truth=(1.0, 0.0))
 
 

@@ -53,7 +53,7 @@ class RoutesRecovered(NamedTuple):
     @property
     def interrupted(self) -> bool:
         """Whether somebody stopped the search."""
-        return isinstance(self.estimate, DeepEstimate) and any(m.interrupted for m in self.estimate.members)
+        return self.estimate.interrupted
 
     def summary(self) -> str:
         """Lines to print."""
@@ -232,6 +232,12 @@ def irl_deep(
         job = open_all(run, problem, demos, features, links, goal, apart, close_arc, move_goal, validation)
         say(job.work)
         linear = _fit(job, goal, temperature, start, l2)
+
+        def told(now: Progress) -> None:
+            if linear.interrupted:
+                raise KeyboardInterrupt
+            _tell(say, now, steps)
+
         estimate = deep_routes.fit(
             job.roads.network,
             job.roads.features,
@@ -244,7 +250,7 @@ def irl_deep(
             validation=job.parts.validation,
             training=training,
             members=members,
-            progress=lambda now: _tell(say, now, steps),
+            progress=told,
         )
         run.manifest["answer"] = _record_deep(run, estimate, linear)
         say("trips foretold, and flows")
@@ -273,9 +279,14 @@ def _fit_free(
 ) -> Temperatures:
     """A penalty was refused before."""
     roads, trips = job.roads, job.parts.train
-    names = {"feature_names": roads.names}
     return fit_routes(
-        roads.network, roads.features, trips, goal=goal, start=start, temperature=temperature, **names
+        roads.network,
+        roads.features,
+        trips,
+        goal=goal,
+        start=start,
+        temperature=temperature,
+        feature_names=roads.names,
     )
 
 

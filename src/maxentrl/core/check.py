@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -53,6 +54,12 @@ def check_horizon(horizon: int | None) -> None:
         raise InputError(f"horizon must be a whole number of steps, at least 1, or None; got {horizon!r}.")
     if horizon < 1:
         raise InputError(f"horizon must be at least 1 step; got {horizon}.")
+
+
+def check_penalty(l2: float) -> None:
+    """A penalty on squared weights is a finite number of at least 0."""
+    if not 0 <= l2 < math.inf:
+        raise InputError(f"l2 must be a number of at least 0; got {l2}.")
 
 
 def check_choice(value: str, allowed: Sequence[str], name: str) -> None:

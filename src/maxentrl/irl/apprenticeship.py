@@ -8,7 +8,7 @@ policies, one chosen at the start of each episode, can. Which reward the expert 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -79,7 +79,8 @@ def fit(
 
     Returns:
         An `Apprentice`. Feature expectations that no mixture can reach are approached as far as possible, and
-        a warning says how far that is.
+        a warning says how far that is. Ctrl-C ends the search between two policies, each of which is one compiled plan,
+        and the mixture of those so far is returned, marked as interrupted.
 
     Raises:
         InputError: for shapes that do not fit, features that are not finite, demonstrations that cannot have
@@ -98,32 +99,36 @@ def fit(
     epsilon = tolerance * (largest if largest > 0 else 1.0)
     first = _first_direction(expert, start, names)
 
-    policies, weights, tried, margins, bounds = [], [], [], [], [0.0]
-    mixture, w, verdict, converged = np.zeros(0), first, "", False
-    while True:
-        size = float(np.linalg.norm(w))
-        unit = max(size, 1.0)
-        answer = best_response(
-            world, table @ w, discount=gamma, horizon=horizon, tolerance=PRECISION * epsilon * unit
-        )
-        policies.append(answer.policy)
-        weights.append(w)
-        tried.append(np.einsum("sa,sak->k", answer.visits, table))
-        if len(tried) > 1:
-            # w has length 1, and no policy earns more for it than this one plus what planning left open.
-            nearest = float(w @ (expert - tried[-1])) - answer.shortfall
-            bounds.append(max(bounds[-1], nearest))
-        points = np.array(tried)
-        mixture = _mix(points, expert, mixture, method)
-        away = expert - mixture @ points
-        margins.append(float(np.linalg.norm(away)))
-        converged = margins[-1] <= epsilon or margins[-1] - bounds[-1] <= epsilon
-        if converged or len(tried) >= max_iterations:
-            break
-        w = away / margins[-1]
-    margin, bound = margins[-1], bounds[-1]
+    rounds: list[_Round] = []
+    w, interrupted = first, False
+
+    def arrived() -> bool:
+        return rounds[-1].margin <= epsilon or rounds[-1].margin - rounds[-1].bound <= epsilon
+
+    try:
+        while not (rounds and (arrived() or len(rounds) >= max_iterations)):
+            unit = max(float(np.linalg.norm(w)), 1.0)
+            answer = best_response(
+                world, table @ w, discount=gamma, horizon=horizon, tolerance=PRECISION * epsilon * unit
+            )
+            mu = np.einsum("sa,sak->k", answer.visits, table)
+            bound = 0.0
+            if rounds:
+                # w has length 1, and no policy earns more for it than this one plus what planning left open.
+                bound = max(rounds[-1].bound, float(w @ (expert - mu)) - answer.shortfall)
+            points = np.array([*(one.expectations for one in rounds), mu])
+            mixture = _mix(points, expert, rounds[-1].mixture if rounds else np.zeros(0), method)
+            away = expert - mixture @ points
+            margin = float(np.linalg.norm(away))
+            rounds.append(_Round(answer.policy, w, mu, mixture, margin, bound))
+            w = away / margin if margin > 0 else away
+    except KeyboardInterrupt:
+        if not rounds:
+            raise
+        interrupted = True
+    margin, bound, converged = rounds[-1].margin, rounds[-1].bound, arrived()
     if margin <= epsilon:
-        verdict = f"the mixture matches the expert to {margin:.3g} after {len(tried)} policies."
+        verdict = f"the mixture matches the expert to {margin:.3g} after {len(rounds)} policies."
     elif converged:
         verdict = f"no mixture comes nearer to the expert than {bound:.4g}; this one is at {margin:.4g}."
         warnings.append(
@@ -132,27 +137,41 @@ def fit(
             "another start, discount or horizon."
         )
     else:
+        how = "was interrupted" if interrupted else "stopped"
         verdict = (
-            f"the search stopped after {max_iterations} policies at distance {margin:.4g}, above the tolerance "
+            f"the search {how} after {len(rounds)} policies at distance {margin:.4g}, above the tolerance "
             f"of {epsilon:.3g}; the nearest mixture is at {bound:.4g} or further."
         )
         warnings.append(verdict)
     return Apprentice(
         method=f"apprenticeship learning, {method}, {_clock_in_words(gamma, horizon)}",
         names=names,
-        policies=np.array(policies),
-        weights=np.array(weights),
-        expectations=np.array(tried),
-        mixture=mixture,
+        policies=np.array([one.policy for one in rounds]),
+        weights=np.array([one.weights for one in rounds]),
+        expectations=np.array([one.expectations for one in rounds]),
+        mixture=rounds[-1].mixture,
         expert=expert,
-        margins=np.array(margins),
-        bounds=np.array(bounds),
+        margins=np.array([one.margin for one in rounds]),
+        bounds=np.array([one.bound for one in rounds]),
         tolerance=epsilon,
         converged=converged,
         verdict=verdict,
         settings={"method": method, "discount": gamma, "horizon": horizon, "tolerance": tolerance},
         warnings=tuple(warnings),
+        interrupted=interrupted and not converged,
     )
+
+
+class _Round(NamedTuple):
+    """A policy that joined, the weights for which it is best, its feature expectations; then the mixture with it, how
+    far that is from the expert, and how far any must be."""
+
+    policy: np.ndarray
+    weights: np.ndarray
+    expectations: np.ndarray
+    mixture: np.ndarray
+    margin: float
+    bound: float
 
 
 def _check_setting(discount, horizon: int | None, tolerance: float, max_iterations: int) -> float:

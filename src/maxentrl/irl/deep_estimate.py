@@ -89,6 +89,11 @@ class DeepEstimate:
         return all(member.converged for member in self.members)
 
     @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped the training (Ctrl-C)."""
+        return any(member.interrupted for member in self.members)
+
+    @property
     def verdict(self) -> str:
         """On the training of the best member."""
         return self.members[self.best].verdict
@@ -131,6 +136,7 @@ class DeepEstimate:
             "decisions": self.steps,
             "validation_decisions": self.validation_steps,
             "converged": self.converged,
+            "interrupted": self.interrupted,
             "verdict": self.verdict,
             "best": self.best,
             "members": [

@@ -34,7 +34,7 @@ class Estimate:
     """A linear reward, estimated.
 
     names: of the K features. weights: [K].
-    reward: [S, A]; offset + features . weights.
+    reward: [S, A]; offset + features . weights; -inf where the offset forbids an action.
     log_likelihood: sum of weight * log pi(a|s) over the recorded decisions, nats. Where transitions are part
         of what is explained (maximum entropy), they are part of it.
     log_likelihood_uniform: the same for choosing uniformly among allowed actions.
@@ -56,6 +56,7 @@ class Estimate:
         (`assess.identify`). None where it is not known.
     free_temperatures: how many temperatures were estimated along with the weights (`temperatures.fit`); AIC and BIC
         count them.
+    interrupted: whether somebody stopped the search (Ctrl-C); the weights are then the best so far.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Estimate:
     identity: Identity | None = None
     fisher: np.ndarray | None = None
     free_temperatures: int = 0
+    interrupted: bool = False
 
     @property
     def named(self) -> dict[str, float]:
@@ -148,6 +150,7 @@ class Estimate:
             "bic": self.bic,
             "gradient_norm": self.gradient_norm,
             "converged": self.converged,
+            "interrupted": self.interrupted,
             "verdict": self.verdict,
             "trajectories": self.trajectories,
             "decisions": self.steps,

@@ -17,6 +17,7 @@ from maxentrl.core.check import (
     InputError,
     check_discount,
     check_horizon,
+    check_penalty,
     check_shape,
     check_temperature,
 )
@@ -42,7 +43,7 @@ from maxentrl.models.tabular import TabularMDP
 
 
 class Task(NamedTuple):
-    """A linear reward to be fitted, checked. table: features [S, A, K]."""
+    """A linear reward to be fitted, checked. table: features [S, A, K]. forbidden: bool [S, A], what the offset forbids."""
 
     mdp: TabularMDP
     model: Model
@@ -50,6 +51,7 @@ class Task(NamedTuple):
     names: tuple[str, ...]
     l2: float
     max_steps: int
+    forbidden: np.ndarray
 
     def scale(self, total: float) -> np.ndarray:
         """[K] one typical change of each weight: it turns a typical decision by about one nat, shared by all
@@ -107,8 +109,7 @@ def check_setting(temperature, discount, horizon, l2: float) -> None:
         )
     if discount is not None:
         check_discount(discount)
-    if not (l2 >= 0 and math.isfinite(l2)):
-        raise InputError(f"l2 must be a number of at least 0; got {l2}.")
+    check_penalty(l2)
 
 
 def pose(
@@ -126,10 +127,12 @@ def pose(
 ) -> Task:
     """Check all that is given beside the demonstrations."""
     check_setting(temperature, discount, horizon, l2)
-    mdp = mdp.with_reward(check_offset(mdp, offset))
+    base = check_offset(mdp, offset)
+    mdp = mdp.with_reward(base)
     table, names = check_features(mdp, features, feature_names)
     model = linear_model(mdp, table, temperature, 1.0 if discount is None else discount, horizon, dynamics)
-    return Task(mdp, model, table, names, l2, max_steps)
+    forbidden = np.isneginf(base) & ~np.asarray(mdp.terminal)[:, None]
+    return Task(mdp, model, table, names, l2, max_steps, forbidden)
 
 
 def linear_model(
@@ -259,12 +262,13 @@ def record(
         method=method,
         names=task.names,
         weights=best.argument,
-        reward=np.asarray(task.model.reward(best.argument)),
+        reward=np.where(task.forbidden, -np.inf, np.asarray(task.model.reward(best.argument))),
         log_likelihood=log_likelihood,
         log_likelihood_uniform=uniform + float(seen.weights @ seen.log_constant),
         gradient_norm=float(np.linalg.norm(found.gradient)),
         converged=best.converged,
         verdict=best.verdict,
+        interrupted=best.interrupted,
         covariances=spread,
         kind=kind,
         trajectories=demos.count if trajectories else None,

@@ -17,18 +17,8 @@ from maxentrl.core.check import InputError, check_choice, check_shape
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Scalar
 from maxentrl.irl.best_response import check_clock
-from maxentrl.irl.margins import (
-    Cuts,
-    Example,
-    Program,
-    Value,
-    evaluate,
-    make_program,
-    path_loss,
-    plan_plainly,
-    smallest_weights,
-)
-from maxentrl.irl.min_norm import project
+from maxentrl.irl.margin_search import close, cutting_planes, subgradient
+from maxentrl.irl.margins import Example, Program, make_program, path_loss, plan_plainly
 
 __all__ = ["Example", "MaxMargin", "fit", "path_loss", "planned_loss"]
 
@@ -48,6 +38,7 @@ class MaxMargin:
     maps: names of the n examples. slacks: [n]; by how much each expert misses its margin.
     losses: [n]; expected loss per episode of the plans that are best for the reward: how unlike the expert they are.
     warnings: sentences to read before the numbers.
+    interrupted: whether somebody stopped the search (Ctrl-C) before it arrived.
     """
 
     method: str
@@ -63,6 +54,7 @@ class MaxMargin:
     verdict: str
     settings: dict[str, float | int | str | None]
     warnings: tuple[str, ...]
+    interrupted: bool = False
 
     @property
     def named(self) -> dict[str, float]:
@@ -105,6 +97,7 @@ class MaxMargin:
             "slacks": dict(zip(self.maps, self.slacks.tolist(), strict=True)),
             "losses": dict(zip(self.maps, self.losses.tolist(), strict=True)),
             "converged": self.converged,
+            "interrupted": self.interrupted,
             "verdict": self.verdict,
             "warnings": list(self.warnings),
         }
@@ -146,7 +139,8 @@ def fit(
         max_iterations: evaluations, one plan for each map, after which the search stops and says so.
 
     Returns:
-        A `MaxMargin`.
+        A `MaxMargin`. Ctrl-C ends the search between two plans, each of which is one compiled program, and the best
+        weights so far are returned with what is proven of them, marked as interrupted.
 
     Raises:
         InputError: for shapes that do not fit, features or losses that are not finite, demonstrations that cannot
@@ -169,16 +163,18 @@ def fit(
         feature_names=feature_names,
         precision=PRECISION * tolerance,
     )
-    search = _cutting_planes if method == "qp" else _subgradient
-    w, best, bound, history = search(program, tolerance, max_iterations)
+    search = cutting_planes if method == "qp" else subgradient
+    found = search(program, tolerance, max_iterations)
+    w, best, bound, history = found.weights, found.best, found.bound, found.history
     losses, ahead = plan_plainly(program, w)
-    converged = _close(program, best, bound, tolerance)
+    converged = close(program, best, bound, tolerance)
     gap = max(0.0, best.objective - bound)
     if converged:
         verdict = f"the objective is proven to be within {gap:.3g} of the lowest possible."
     else:
+        how = "was interrupted" if found.interrupted else "stopped"
         verdict = (
-            f"the search stopped after {len(history)} evaluations: the objective {best.objective:.6g} may be up to "
+            f"the search {how} after {len(history)} evaluations: the objective {best.objective:.6g} may be up to "
             f"{gap:.3g} above the lowest possible, more than the share {tolerance:g} asked for."
         )
     warnings = [*program.warnings, *([] if converged else [verdict]), *_warn_unreachable(program, w, ahead)]
@@ -206,6 +202,7 @@ def fit(
             "tolerance": tolerance,
         },
         warnings=tuple(warnings),
+        interrupted=found.interrupted and not converged,
     )
 
 
@@ -229,84 +226,6 @@ def _check_setting(
     if max_iterations < 1:
         raise InputError(f"max_iterations must be at least 1; got {max_iterations}.")
     return gamma
-
-
-def _close(program: Program, best: Value, bound: float, tolerance: float) -> bool:
-    """Whether the gap is within the tolerance, apart from what plans leave open."""
-    open_still = 2 * program.precision * sum(one.share for one in program.maps)
-    return best.objective - bound <= tolerance * best.objective + open_still
-
-
-Found = tuple[np.ndarray, Value, float, list[float]]
-"""The best weights met [K], the objective there, a lower bound on it anywhere, and its history."""
-
-
-def _cutting_planes(program: Program, tolerance: float, max_iterations: int) -> Found:
-    w, bound, cuts = smallest_weights(program), 0.0, Cuts(program)
-    best_w, best, history = w, evaluate(program, w), []
-    value = best
-    while True:
-        history.append(value.objective)
-        if value.objective < best.objective:
-            best_w, best = w, value
-        cuts.add(value)
-        w, proven = cuts.solve()
-        bound = max(bound, proven)
-        if _close(program, best, bound, tolerance) or len(history) >= max_iterations:
-            return best_w, best, bound, history
-        value = evaluate(program, w)
-
-
-def _subgradient(program: Program, tolerance: float, max_iterations: int) -> Found:
-    """Steps, and at every doubling of their number the average and the proof."""
-    w, bound, cuts = smallest_weights(program), 0.0, Cuts(program)
-    value = evaluate(program, w)
-    # Weights longer than this have a higher objective through their length alone.
-    radius = math.sqrt(2 * value.objective / program.regularisation)
-    best_w, best, average, history = w, value, np.zeros_like(w), []
-    step, check = 0, 8
-    while True:
-        history.append(value.objective)
-        cuts.add(value)
-        if value.objective < best.objective:
-            best_w, best = w, value
-        step += 1
-        average += 2 / (step + 1) * (w - average)
-        if step == check or len(history) >= max_iterations:
-            middle = evaluate(program, average)
-            cuts.add(middle)
-            if middle.objective < best.objective:
-                best_w, best = average.copy(), middle
-            bound = max(bound, cuts.solve()[1])
-            check *= 2
-            if _close(program, best, bound, tolerance) or len(history) >= max_iterations:
-                return best_w, best, bound, history
-        # Polyak's step for the bound proven so far, where that is shorter: with q = 2 the first ones else fly off.
-        steepness = float(value.subgradient @ value.subgradient)
-        length = 2 / (program.regularisation * (step + 1))
-        if steepness * length > value.objective - bound:
-            length = (value.objective - bound) / steepness
-        w = _project(program, w - length * value.subgradient, radius)
-        value = evaluate(program, w)
-
-
-def _project(program: Program, w: np.ndarray, radius: float) -> np.ndarray:
-    """The nearest weights below the ceiling and no longer than the radius.
-
-    The nearest point of the ball and the ceiling together is the ceiling's for w / (1 + multiplier), for the
-    smallest multiplier at which it is short enough.
-    """
-    inside = project(w, program.normals, program.limits)
-    if np.linalg.norm(inside) <= radius:
-        return inside
-    if len(program.limits) == 0:
-        return w * (radius / np.linalg.norm(w))
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        inside = project(middle * w, program.normals, program.limits)
-        low, high = (middle, high) if np.linalg.norm(inside) <= radius else (low, middle)
-    return project(low * w, program.normals, program.limits)
 
 
 def _warn_unreachable(program: Program, w: np.ndarray, ahead: np.ndarray) -> list[str]:

@@ -114,7 +114,8 @@ def fit(
             the derivative of nothing (see `ziebart2008`).
 
     Returns:
-        An `Estimate`. Its log_likelihood holds the recorded transitions too, under posterior dynamics.
+        An `Estimate`. Its log_likelihood holds the recorded transitions too, under posterior dynamics. Ctrl-C ends the
+        search as for `mce.fit`.
 
     Raises:
         InputError: as for `mce.fit`, and for a trajectory that is cut off without saying where.

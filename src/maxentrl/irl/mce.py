@@ -90,7 +90,7 @@ def fit(
         horizon: steps T of a problem that ends by the clock; the policy then depends on the time.
             Demonstrations may be shorter (cut off), not longer; the first action of each is taken at time 0.
         feature_names: K names; "0", "1", ... unless given.
-        offset: [S, A] fixed part of the reward; 0 unless given.
+        offset: [S, A] fixed part of the reward; 0 unless given; -inf forbids an action.
         start: [K] weights at which the search starts; 0 unless given. It must be feasible (first exit).
         l2: the penalty (l2 / 2) sum weights^2 is subtracted from the log-likelihood of all demonstrations
             together. Standard errors then describe the penalised estimate.
@@ -105,7 +105,8 @@ def fit(
         max_steps: Newton steps after which the search stops and says so.
 
     Returns:
-        An `Estimate`, with standard errors of three kinds and the warnings in sentences.
+        An `Estimate`, with standard errors of three kinds and the warnings in sentences. Ctrl-C ends the search
+        between two compiled evaluations, and the best weights so far are returned, marked as interrupted.
 
     Raises:
         InputError: for shapes that do not fit, features that are not finite, demonstrations that cannot have

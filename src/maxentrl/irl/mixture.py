@@ -30,6 +30,7 @@ class Apprentice:
     bounds: [I]; proven so far: no mixture of any policies comes closer to the expert than this. The first is 0.
     tolerance: absolute, in units of feature expectations.
     warnings: sentences to read before the numbers.
+    interrupted: whether somebody stopped the search (Ctrl-C) before it arrived.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Apprentice:
     verdict: str
     settings: dict[str, float | int | str | None]
     warnings: tuple[str, ...]
+    interrupted: bool = False
 
     @property
     def reached(self) -> np.ndarray:
@@ -100,6 +102,7 @@ class Apprentice:
             "best": self.best,
             "best_margin": self.best_margin,
             "converged": self.converged,
+            "interrupted": self.interrupted,
             "verdict": self.verdict,
             "warnings": list(self.warnings),
         }

@@ -15,14 +15,15 @@ HALVINGS = 60
 
 
 class Maximum(NamedTuple):
-    """Where the search ended. argument [K], value, memo (what `value` returned beside it), converged, and one
-    sentence."""
+    """Where the search ended. argument [K], value, memo (what `value` returned beside it), converged, one sentence,
+    and whether somebody stopped it."""
 
     argument: np.ndarray
     value: float
     memo: Any
     converged: bool
     verdict: str
+    interrupted: bool = False
 
 
 def maximise(
@@ -46,34 +47,53 @@ def maximise(
     Curvatures are taken by absolute value, so that the step climbs where the objective is not concave, and
     nearly flat directions count as slightly curved, so that the step stays finite (Nocedal & Wright 2006,
     section 3.4). The search ends when the quadratic model promises no gain that the number format could show.
+
+    Ctrl-C ends it too, and the weights of the last step taken are returned. A compiled evaluation is not left half-way:
+    the search ends as soon as it returns. Before the first one there is nothing to keep, and KeyboardInterrupt reaches
+    the caller.
     """
-    w, promise = np.asarray(start, float), np.inf
+    w, promise, taken = np.asarray(start, float), np.inf, 0
     best, memo = value(start)
-    for taken in range(max_steps + 1):
-        gradient, information = derivatives(w, memo)
-        step = _direction(np.asarray(gradient), np.asarray(information), scale)
-        promise = float(np.asarray(gradient) @ step)
-        resolution = 64 * np.finfo(float).eps * (1 + abs(best))
-        if promise <= max(resolution, enough):
-            # Convergence is quadratic: one more step leaves nothing but rounding in the gradient.
-            last, last_memo = value(w + step)
-            if last >= best - resolution:
-                w, best, memo = w + step, last, last_memo
-            return Maximum(w, best, memo, True, f"converged in {taken} Newton steps.")
-        if taken == max_steps:
-            break
-        size = 1.0
-        for _ in range(HALVINGS):
-            tried, tried_memo = value(w + size * step)
-            if tried >= best + 1e-4 * size * promise:
+    try:
+        for taken in range(max_steps + 1):
+            gradient, information = derivatives(w, memo)
+            step = _direction(np.asarray(gradient), np.asarray(information), scale)
+            promise = float(np.asarray(gradient) @ step)
+            resolution = 64 * np.finfo(float).eps * (1 + abs(best))
+            if promise <= max(resolution, enough):
+                # Convergence is quadratic: one more step leaves nothing but rounding in the gradient.
+                last, last_memo = value(w + step)
+                if last >= best - resolution:
+                    w, best, memo = w + step, last, last_memo
+                return Maximum(w, best, memo, True, f"converged in {taken} Newton steps.")
+            if taken == max_steps:
                 break
-            size /= 2
-        else:
-            reason = f"no step uphill was found, though the objective should rise by about {promise / 2:.2g}"
-            return Maximum(w, best, memo, False, f"not converged: {reason}; the best weights found are kept.")
-        w, best, memo = w + size * step, tried, tried_memo
+            size = 1.0
+            for _ in range(HALVINGS):
+                tried, tried_memo = value(w + size * step)
+                if tried >= best + 1e-4 * size * promise:
+                    break
+                size /= 2
+            else:
+                reason = (
+                    f"no step uphill was found, though the objective should rise by about {promise / 2:.2g}"
+                )
+                return Maximum(
+                    w, best, memo, False, f"not converged: {reason}; the best weights found are kept."
+                )
+            w, best, memo = w + size * step, tried, tried_memo
+    except KeyboardInterrupt:
+        return Maximum(w, best, memo, False, interrupted_after(taken), True)
     rise = f"the next would raise the objective by about {promise / 2:.2g}"
     return Maximum(w, best, memo, False, f"not converged: {max_steps} Newton steps were taken, and {rise}.")
+
+
+def interrupted_after(steps: int) -> str:
+    """The verdict on a search that somebody stopped."""
+    return (
+        f"interrupted after {steps} Newton {'step' if steps == 1 else 'steps'}: the best weights so far are kept, and as "
+        "they are no maximum, their standard errors mean nothing."
+    )
 
 
 def _direction(gradient: np.ndarray, information: np.ndarray, scale: np.ndarray) -> np.ndarray:

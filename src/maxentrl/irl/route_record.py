@@ -80,6 +80,7 @@ def record(
         gradient_norm=float(np.linalg.norm(gradient)),
         converged=best.converged,
         verdict=best.verdict,
+        interrupted=best.interrupted,
         covariances=spread,
         kind="hessian" if trips.groups is None else "sandwich",
         trajectories=trips.count,

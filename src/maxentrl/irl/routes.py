@@ -19,13 +19,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maxentrl.core.check import InfeasibleError, InputError, check_shape
+from maxentrl.core.check import InfeasibleError, InputError, check_penalty, check_shape
 from maxentrl.data.trips import Trips
 from maxentrl.infer.first_passage import Factors, Goal, Sums, factorise, sweep
 from maxentrl.infer.loops import loop_growth, why_infinite
 from maxentrl.irl.estimate import Estimate, null_directions
 from maxentrl.irl.fitting import check_start
-from maxentrl.irl.newton import maximise
+from maxentrl.irl.newton import Maximum, maximise
 from maxentrl.irl.route_evidence import (
     OUT_OF_RANGE,
     Evidence,
@@ -83,7 +83,8 @@ def fit(
         max_steps: Newton steps after which the search stops and says so.
 
     Returns:
-        An `Estimate` whose reward is [E], the reward of each arc. Its clusters are trips, or their groups.
+        An `Estimate` whose reward is [E], the reward of each arc. Its clusters are trips, or their groups. Ctrl-C
+        ends the search, and the best weights so far are returned, marked as interrupted.
 
     Raises:
         InputError: for shapes that do not fit, features that are not finite, trips that the network does not
@@ -94,8 +95,7 @@ def fit(
     table, names = check_arc_features(network, features, feature_names)
     fixed = np.zeros(network.arcs) if offset is None else offset
     base = check_arc_rewards(network, fixed, temperature, "offset")
-    if not (l2 >= 0 and np.isfinite(l2)):
-        raise InputError(f"l2 must be a number of at least 0; got {l2}.")
+    check_penalty(l2)
     begin = check_start(start, names)
     known = evidence(network, trips, goal, np.isfinite(base))
     whole = Likelihood(known, base, table / temperature, l2)
@@ -103,8 +103,11 @@ def fit(
     largest = np.abs(table[known.asked.arcs]).max(0, initial=0.0)
     scale = typical_weights(known, largest, temperature)
     begin = _make_feasible(whole, begin, temperature)
-    begin, blind = _warm_start(whole, begin, scale, max_steps)
-    best = maximise(whole.value, whole.slope, begin, scale, max_steps)
+    begin, blind, stopped = _warm_start(whole, begin, scale, max_steps)
+    if stopped is None:
+        best = maximise(whole.value, whole.slope, begin, scale, max_steps)
+    else:
+        best = Maximum(begin, *whole.value(begin), False, stopped, True)
     return record(whole, best, names, scale, blind, temperature)
 
 
@@ -219,9 +222,10 @@ def typical_weights(known: Evidence, largest: np.ndarray, temperature: float) ->
 
 def _warm_start(
     whole: Likelihood, begin: np.ndarray, scale: np.ndarray, max_steps: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, str | None]:
     """Weights to begin with, near the best where there are many goals: a few goals know the weights well enough
-    to spare the many the first steps. Also the directions [m, K] on which no trip depends.
+    to spare the many the first steps. Also the directions [m, K] on which no trip depends; and the verdict, where
+    somebody stopped the search here.
 
     Args:
         begin: feasible weights.
@@ -235,9 +239,12 @@ def _warm_start(
         # which are best for these need not be feasible for those.
         if np.isfinite(level) and not len(null_directions(part.moments(memo).curvature, scale)):
             near = maximise(part.value, part.slope, begin, scale, max_steps, enough=1.0)
+            stopped = near.verdict if near.interrupted else None
             if whole.value(near.argument)[0] > whole.value(begin)[0]:
-                return near.argument, np.zeros((0, len(begin)))
-    return begin, null_directions(whole.moments(whole.value(begin)[1]).curvature, scale)
+                return near.argument, np.zeros((0, len(begin))), stopped
+            if stopped is not None:
+                return begin, np.zeros((0, len(begin))), stopped
+    return begin, null_directions(whole.moments(whole.value(begin)[1]).curvature, scale), None
 
 
 def _make_feasible(whole: Likelihood, begin: np.ndarray, temperature: float) -> np.ndarray:

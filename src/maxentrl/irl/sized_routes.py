@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maxentrl.core.check import InputError
+from maxentrl.core.check import InputError, check_penalty
 from maxentrl.data.trips import Trips
 from maxentrl.infer.first_passage import Goal, Sums
 from maxentrl.infer.side_by_side import plan
@@ -14,8 +14,8 @@ from maxentrl.irl import routes
 from maxentrl.irl.estimate import Estimate, null_directions
 from maxentrl.irl.fitting import check_start
 from maxentrl.irl.link_size import LinkSizes, link_sizes, sized_sweep
-from maxentrl.irl.newton import maximise
-from maxentrl.irl.route_evidence import Evidence, evidence
+from maxentrl.irl.newton import Maximum, maximise
+from maxentrl.irl.route_evidence import Evidence, check_arc_rewards, evidence
 from maxentrl.irl.route_record import record
 from maxentrl.models.network import Network
 
@@ -48,24 +48,30 @@ def fit(
         start: [K + 1] feasible weights; unless given, those that `routes.fit` finds without link sizes.
     """
     table, names = routes.check_arc_features(network, features, feature_names)
+    check_penalty(l2)
+    check_arc_rewards(network, np.zeros(network.arcs), temperature)
     if NAME in names:
         raise InputError(f"the name {NAME!r} is taken by the link size itself; rename that feature.")
     known = evidence(network, trips, goal)
     sizes = link_sizes(known, table @ check_start(sized_by, names), temperature=temperature, least=least)
     whole = SizedLikelihood(known, table / temperature, sizes, temperature, l2)
-    begin = check_start(start, (*names, NAME))
+    begin, stopped = check_start(start, (*names, NAME)), None
     if start is None:
         plain = routes.fit(
             network, features, trips, goal=goal, temperature=temperature, l2=l2, max_steps=max_steps
         )
         begin = np.append(plain.weights, 0.0)
+        stopped = plain.verdict if plain.interrupted else None
     level, memo = whole.value(begin)
     if not np.isfinite(level):
         raise InputError("the starting weights have no finite solution; leave out start.")
     largest = np.append(np.abs(table[known.asked.arcs]).max(0, initial=0.0), 1.0)
     scale = routes.typical_weights(known, largest, temperature)
     blind = null_directions(whole.moments(memo).curvature, scale)
-    best = maximise(whole.value, whole.slope, begin, scale, max_steps)
+    if stopped is None:
+        best = maximise(whole.value, whole.slope, begin, scale, max_steps)
+    else:
+        best = Maximum(begin, level, memo, False, stopped, True)
     return record(whole, best, (*names, NAME), scale, blind, temperature, "recursive logit with link size")
 
 

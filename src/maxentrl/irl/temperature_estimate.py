@@ -49,6 +49,11 @@ class Temperatures:
         return self.weights.converged
 
     @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped the search (Ctrl-C)."""
+        return self.weights.interrupted
+
+    @property
     def named(self) -> dict[str, float]:
         """The temperatures by group."""
         return dict(zip(self.groups, self.temperatures.tolist(), strict=True))

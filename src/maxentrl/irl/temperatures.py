@@ -70,7 +70,8 @@ def fit(
         max_steps: Newton steps of each search (one common temperature; then one for each group).
 
     Returns:
-        `Temperatures`, with standard errors of three kinds and the warnings in sentences.
+        `Temperatures`, with standard errors of three kinds and the warnings in sentences. Ctrl-C ends the search, and the
+        best that was found so far is returned, marked as interrupted.
 
     Raises:
         InputError: as `mce.fit`; where there is neither an offset nor a second group; and where the decisions do not
@@ -180,7 +181,11 @@ class _Scaled:
         if not self.pinned:
             return first.weights, self.temperature
         inverse = float(first.weights[-1])
-        if not np.isfinite(first.standard_errors_of("hessian")[-1]):
+        known = np.isfinite(first.standard_errors_of("hessian")[-1])
+        if first.interrupted and not (known and inverse > 0):
+            # Stopped on the way, with no temperature in hand.
+            raise KeyboardInterrupt
+        if not known:
             why = next((s for s in first.warnings if OFFSET in s), "separation")
             raise InputError(f"the offset does not tell the temperature: {why}")
         if inverse <= 0:
@@ -197,7 +202,11 @@ class _Scaled:
         largest = np.abs(self.table).reshape(-1, count).max(0)
         decisions = sum(part.decisions for part in parts)
         scale = common / (np.sqrt(decisions) * np.where(largest > 0, largest, 1.0))
-        found = search(parts, self.columns.shape[-1], w, float(np.log(common)), scale, max_steps)
+        steps = 0 if first.interrupted else max_steps
+        found = search(parts, self.columns.shape[-1], w, float(np.log(common)), scale, steps)
+        if first.interrupted:
+            stopped = found.best._replace(converged=False, verdict=first.verdict, interrupted=True)
+            found = found._replace(best=stopped)
         best, reference = found.best, None if self.pinned else groups[0]
         warnings = [sentence for sentence in first.warnings if sentence != first.verdict]
         warnings += [] if best.converged else [best.verdict]
@@ -217,6 +226,7 @@ class _Scaled:
             gradient_norm=found.gradient_norm,
             converged=best.converged,
             verdict=best.verdict,
+            interrupted=best.interrupted,
             covariances={kind: spread[:count, :count] for kind, spread in found.covariances.items()},
             settings=first.settings | {"temperature": None, "reference": reference},
             warnings=tuple(warnings),

@@ -216,11 +216,16 @@ def cross_validate(
     Returns:
         All held-out decisions together, and each fold alone. The interval of the whole treats trajectories as
         independent, though the fits of the folds share their data.
+
+    Raises:
+        KeyboardInterrupt: when somebody stopped a fit: folds that are missing cannot be made up for.
     """
     single, parts = np.zeros(demos.count), []
     name = "cross validation"
     for k, (train, test) in enumerate(folds(demos.count, demos.groups, count=count, key=key, by=by)):
         made = fit(demos.take(train))
+        if getattr(made, "interrupted", False):
+            raise KeyboardInterrupt
         log_policy = policy_of(mdp, made) if isinstance(made, Estimate | DeepEstimate) else made
         held = demos.take(test)
         parts.append(score(mdp, log_policy, held, name=f"fold {k + 1}", confidence=confidence))

@@ -22,7 +22,7 @@ from maxentrl.core.check import InputError
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.irl.estimate import null_directions
 from maxentrl.irl.fitting import Climbed, Seen, Task, clusters, refuse_start
-from maxentrl.irl.newton import HALVINGS, Maximum
+from maxentrl.irl.newton import HALVINGS, Maximum, interrupted_after
 from maxentrl.irl.sensitivity import Derivatives, Evidence, Model, Plan, derivatives, objective, path_scores
 
 TOLERANCE = 1e-10
@@ -52,6 +52,7 @@ def _slope(model: Model, evidence: Evidence, weights):
 
 def search(task: Task, seen: Seen, begin: np.ndarray) -> tuple[Climbed, dict[str, np.ndarray]]:
     """The weights at which the vector is zero, by Newton's method with halving; and their sandwich covariance.
+    Ctrl-C ends the search, and the weights of the last step taken are returned.
 
     Raises:
         InputError: for a discount below 1, which the algorithm does not know.
@@ -74,21 +75,24 @@ def search(task: Task, seen: Seen, begin: np.ndarray) -> tuple[Climbed, dict[str
     if not np.isfinite(size):
         refuse_start(model, begin)
     blind = null_directions(np.asarray(_forward(model, evidence, plan).fisher), scale)
-    converged, verdict, taken = size <= TOLERANCE, "", 0
-    while not converged and taken < task.max_steps:
-        slope = -np.asarray(_slope(model, evidence, jnp.asarray(w))) + l2 * np.eye(len(w))
-        step = scale * np.linalg.lstsq(slope * np.outer(scale, scale), scale * at, rcond=1e-10)[0]
-        length = 1.0
-        for _ in range(HALVINGS):
-            tried = value(w + length * step)
-            if tried[0] < size:
+    converged, verdict, taken, interrupted = size <= TOLERANCE, "", 0, False
+    try:
+        while not converged and taken < task.max_steps:
+            slope = -np.asarray(_slope(model, evidence, jnp.asarray(w))) + l2 * np.eye(len(w))
+            step = scale * np.linalg.lstsq(slope * np.outer(scale, scale), scale * at, rcond=1e-10)[0]
+            length = 1.0
+            for _ in range(HALVINGS):
+                tried = value(w + length * step)
+                if tried[0] < size:
+                    break
+                length /= 2
+            else:
+                verdict = "not converged: no step made the vector smaller; the best weights found are kept."
                 break
-            length /= 2
-        else:
-            verdict = "not converged: no step made the vector smaller; the best weights found are kept."
-            break
-        w, (size, plan, at), taken = w + length * step, tried, taken + 1
-        converged = size <= TOLERANCE
+            w, (size, plan, at), taken = w + length * step, tried, taken + 1
+            converged = size <= TOLERANCE
+    except KeyboardInterrupt:
+        verdict, interrupted = interrupted_after(taken), True
     if converged:
         verdict = f"converged in {taken} Newton steps."
     verdict = (
@@ -96,7 +100,7 @@ def search(task: Task, seen: Seen, begin: np.ndarray) -> tuple[Climbed, dict[str
     )
     slope = -np.asarray(_slope(model, evidence, jnp.asarray(w))) + l2 * np.eye(len(w))
     last = _forward(model, evidence, plan)
-    best = Maximum(w, float(objective(model, evidence, w)[0]), plan, bool(converged), verdict)
+    best = Maximum(w, float(objective(model, evidence, w)[0]), plan, bool(converged), verdict, interrupted)
     return Climbed(best, last, at, slope, scale, blind), _sandwich(model, plan, seen, slope, scale)
 
 
