@@ -172,6 +172,7 @@ def main() -> None:
             serve(peak if what == "peak" else torch_peak)
         return
     lines, versions, missing, lowest = [], {}, {}, 1.0
+    heads = ["case", "candidate", "us", "range", "GFLOP/s", "% of peak", "first call s", f"bar {BAR:.0%}"]
     for case in chosen.cases:
         print(case, file=sys.stderr)
         workers, failed = take_turns(candidates(case), chosen.rounds)
@@ -180,28 +181,22 @@ def main() -> None:
         for name, worker in workers.items():
             versions[name] = worker.about.get("versions", {})
             lowest = min(lowest, *(turn["share"] for turn in worker.turns))
-    heads = ["case", "candidate", "us", "range", "GFLOP/s", "% of peak", "first call s", f"bar {BAR:.0%}"]
-    notes = [
-        f"batch {BATCH}, medians of {chosen.rounds} turns of about half a second, one core, processes in turn; seconds "
-        f"are those of the process on the core, of which every turn had at least {lowest:.0%}",
-        "operations counted: "
-        + ", ".join(f"{case} {flops(SIZES[case]) / 1e6:.0f} M" for case in chosen.cases),
-        "% of peak: of the faster of the two products, XLA's and torch's, of the same rounds",
-        f"bar: {BAR:.0%} at 2x256, aim {AIM:.0%}",
-        *(
-            f"{name}: " + ", ".join(f"{k} {v}" for k, v in found.items())
-            for name, found in versions.items()
-            if found and " x " not in name
-        ),
-        *(f"{name} was not run: {why}" for name, why in missing.items()),
-    ]
-    measure.write(
-        chosen.out,
-        [
-            *measure.header("benchmarks.sac_update " + " ".join(sys.argv[1:]), notes),
-            *measure.table(heads, lines),
-        ],
-    )
+        notes = [
+            f"batch {BATCH}, medians of {chosen.rounds} turns of about half a second, one core, processes in turn; "
+            f"seconds are those of the process on the core, of which every turn had at least {lowest:.0%}",
+            "operations counted: "
+            + ", ".join(f"{case} {flops(SIZES[case]) / 1e6:.0f} M" for case in chosen.cases),
+            "% of peak: of the faster of the two products, XLA's and torch's, of the same rounds",
+            f"bar: {BAR:.0%} at 2x256, aim {AIM:.0%}",
+            *(
+                f"{name}: " + ", ".join(f"{k} {v}" for k, v in found.items())
+                for name, found in versions.items()
+                if found and " x " not in name
+            ),
+            *(f"{name} was not run: {why}" for name, why in missing.items()),
+        ]
+        command = "benchmarks.sac_update " + " ".join(sys.argv[1:])
+        measure.write(chosen.out, [*measure.header(command, notes), *measure.table(heads, lines)])
 
 
 if __name__ == "__main__":

@@ -194,6 +194,7 @@ def main() -> None:
         serve(lambda: ours(case, float(seconds), what == "outside"))
         return
     lines, verdicts, versions, missing, lowest = [], [], {}, {}, 1.0
+    heads = ["case", "candidate", "steps/s", "range", "ours / it", "peak MB", "first s"]
     for case in chosen.cases:
         print(case, file=sys.stderr)
         workers, failed = take_turns(candidates(case, chosen.seconds), chosen.rounds)
@@ -203,27 +204,26 @@ def main() -> None:
         for name, worker in workers.items():
             versions.setdefault(name, worker.about.get("versions", {}))
             lowest = min(lowest, *(turn["share"] for turn in worker.turns))
-    heads = ["case", "candidate", "steps/s", "range", "ours / it", "peak MB", "first s"]
-    notes = [
-        f"one environment, batch {BATCH}, memory of {CAPACITY}, a gradient step a step after {WARMUP} steps; DQN: "
-        f"batch {DQN['batch']}, {DQN['updates']} gradient steps after every {DQN['every']} steps, from "
-        f"{DQN['warmup']} on",
-        f"medians of {chosen.rounds} turns of about {chosen.seconds:g} s, one core, processes in turn; seconds are those "
-        f"of the process on the core, of which every turn had at least {lowest:.0%}",
-        "first s: from the built agent through compilation and the first some hundred steps (DQN: some thousand)",
-        "peak MB: of the whole process",
-        *(f"{name}: " + ", ".join(f"{k} {v}" for k, v in found.items()) for name, found in versions.items()),
-        *(f"{name} was not run: {why}" for name, why in missing.items()),
-    ]
-    measure.write(
-        chosen.out,
-        [
-            *measure.header("benchmarks.training " + " ".join(sys.argv[1:]), notes),
-            *measure.table(heads, lines),
-            "",
-            *verdicts,
-        ],
-    )
+        notes = [
+            f"one environment, batch {BATCH}, memory of {CAPACITY}, a gradient step a step after {WARMUP} steps; DQN: "
+            f"batch {DQN['batch']}, {DQN['updates']} gradient steps after every {DQN['every']} steps, from "
+            f"{DQN['warmup']} on",
+            f"medians of {chosen.rounds} turns of about {chosen.seconds:g} s, one core, processes in turn; seconds are "
+            f"those of the process on the core, of which every turn had at least {lowest:.0%}",
+            "first s: on the clock, from the built agent through compilation and the first some hundred steps (DQN: "
+            "some thousand)",
+            "peak MB: of the whole process",
+            *(
+                f"{name}: " + ", ".join(f"{k} {v}" for k, v in about.items())
+                for name, about in versions.items()
+            ),
+            *(f"{name} was not run: {why}" for name, why in missing.items()),
+        ]
+        command = "benchmarks.training " + " ".join(sys.argv[1:])
+        measure.write(
+            chosen.out,
+            [*measure.header(command, notes), *measure.table(heads, lines), "", *verdicts],
+        )
 
 
 if __name__ == "__main__":
