@@ -1,5 +1,7 @@
 """Tiny Gymnasium environments, each odd in one way only."""
 
+from typing import ClassVar
+
 import gymnasium
 import numpy as np
 from gymnasium import spaces
@@ -10,7 +12,7 @@ class Walk(gymnasium.Env):
     (truncated); both at once can happen.
     """
 
-    metadata = {"render_modes": ["rgb_array"]}
+    metadata: ClassVar = {"render_modes": ["rgb_array"]}
     action_space: spaces.Space = spaces.Discrete(2, start=3)
     observation_space: spaces.Space = spaces.Box(-5, 5, (2,))
 

@@ -5,14 +5,14 @@ import json
 import gymnasium
 import numpy as np
 import pytest
-import worlds
 from gymnasium import spaces
-from worlds import Broken, Dice, Forgetful, Nested, Steered, Walk
 
+import worlds
 from maxentrl.core.check import InputError
 from maxentrl.core.spaces import Box, Discrete
 from maxentrl.envs.film import film
 from maxentrl.envs.outside import Separate, outside
+from worlds import Broken, Dice, Forgetful, Nested, Steered, Walk
 
 
 def random_actions(world, steps, seed=0):
@@ -234,7 +234,7 @@ def test_what_the_checks_find_odd_is_remarked_and_what_they_find_wrong_is_refuse
         observation_space = spaces.Box(-1e-3, 1e-3, (2,))
 
     with pytest.raises(
-        InputError, match="Far does not pass Gymnasium's check.*not within the observation space"
+        InputError, match=r"Far does not pass Gymnasium's check.*not within the observation space"
     ):
         outside(Far)
     with pytest.raises(InputError, match="Forgetful does not pass Gymnasium's check"):
