@@ -139,6 +139,14 @@ def test_on_deterministic_roads_maximum_entropy_finds_the_weights_of_maximum_cau
     assert "as if the dynamics could be chosen too" in (here / "run" / "report.html").read_text()
 
 
+def test_the_page_of_the_algorithm_of_2008_says_what_it_solves(here):
+    assert cli.main(["irl", "maxent", *PATHS, "--method", "ziebart2008"]) == cli.DONE
+    words = (here / "run" / "report.html").read_text()
+    assert "Dey (2008), algorithm 1, as printed" in words and "lucky trajectories" not in words
+    # There is one kind of standard error, so nothing is said of how others compare with it.
+    assert "The first two kinds of standard error" not in words
+
+
 def test_an_offset_is_part_of_the_reward_and_a_known_weight_may_go_there(here):
     mdp = field()
     table = features(mdp)[..., 0:1] * STEP
@@ -217,6 +225,22 @@ def test_groups_have_temperatures_of_their_own_in_the_folder_on_the_page_and_on_
 def test_what_has_no_meaning_beside_free_temperatures_is_refused(here, capsys, more, sentence):
     assert cli.main(["irl", "mce", *PATHS, "--temperatures", "free", *more]) == cli.BAD_INPUT
     assert sentence in capsys.readouterr().err and not (here / "run").exists()
+
+
+def test_without_a_map_the_decisions_that_change_most_are_drawn(here):
+    with np.load(here / "problem.npz") as held:
+        kept = {name: held[name] for name in held if name != "coordinates"}
+    np.savez(here / "problem.npz", **kept)
+    assert cli.main(["irl", "mce", *PATHS, "--close-arc", "0,right"]) == cli.DONE
+    assert "<figcaption>Expected decisions per journey that change" in (here / "run/report.html").read_text()
+    assert not (here / "run/pictures/counterfactual.svg").exists()
+
+
+@pytest.mark.parametrize("option", [("--links", "links.csv"), ("--goal", "optional")])
+def test_what_only_roads_have_is_refused_elsewhere(here, capsys, option):
+    assert cli.main(["irl", "mce", *PATHS, *option]) == cli.BAD_INPUT
+    said = capsys.readouterr().err
+    assert f"{option[0]} is for road networks" in said and not (here / "run").exists()
 
 
 def test_features_of_a_time_limit_are_planned_for(here):

@@ -69,6 +69,7 @@ def mce(
         else:
             from maxentrl.app import irl_runs
 
+            _only_for_roads(files.problem, roads)
             fitting = {"l2": l2, "start": begin, "loss": loss, "temperatures": temperatures}
             done = irl_runs.mce(files, clock, demonstrator, aside, change, **fitting, say=say)
     return ended(done, files.out)
@@ -194,6 +195,7 @@ def deep_maxent(
         else:
             from maxentrl.app import irl_deep
 
+            _only_for_roads(files.problem, roads)
             done = irl_deep.deep_maxent(
                 files, clock, demonstrator, aside, change, dynamics=dynamics, **how, say=say
             )
@@ -245,6 +247,16 @@ def _only_for_tables(**options: object) -> None:
         raise InputError(
             f"--{given[0]} is not for road networks, where trips go on to their goals, nothing is discounted, and "
             "every arc counts alike."
+        )
+
+
+def _only_for_roads(problem: str, roads: OnRoads) -> None:
+    if roads != ON_ROADS:
+        from maxentrl.core.check import InputError
+
+        given = "links" if roads.links is not None else "goal"
+        raise InputError(
+            f"--{given} is for road networks, tables of arcs with the columns from and to; {problem} is none."
         )
 
 

@@ -59,9 +59,8 @@ def record(run: Run, found: Temperatures) -> None:
     rows = found.rows()
     run.tables["temperatures"] = rows
     run.arrays["temperatures"] = found.temperatures
-    shown = rows[:LIMIT]
     run.pictures["temperatures"] = plots_irl.temperatures(
-        [row["group"] for row in shown],
+        found.groups[:LIMIT],
         found.temperatures[:LIMIT],
         found.intervals()[:LIMIT],
         found.reference,

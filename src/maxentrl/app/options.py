@@ -113,11 +113,16 @@ class Change:
 
     close_arc: Annotated[
         UseAppendAction[tuple[str, ...]],
-        arg(metavar="STATE,ACTION", help="predict the flows with this action forbidden in this state"),
+        arg(
+            metavar="STATE,ACTION|FROM,TO",
+            help="predict the flows with this action forbidden in this state; with this arc closed",
+        ),
     ] = ()
     move_goal: Annotated[
         UseAppendAction[tuple[str, ...]],
-        arg(metavar="FROM,TO", help="predict the flows with this terminal state elsewhere"),
+        arg(
+            metavar="FROM,TO", help="predict the flows with this terminal state, or goal of trips, elsewhere"
+        ),
     ] = ()
 
     @property

@@ -30,8 +30,8 @@ KINDS = {
 ERRORS = {
     "hessian": "Standard errors come from the curvature of this likelihood at its maximum: right if the "
     "demonstrator does plan in this way, at this temperature.",
-    "sandwich": "Standard errors are of the sandwich kind, clustered by who made the demonstrations: right "
-    "even if the demonstrator does not quite plan in this way.",
+    "sandwich": "Standard errors are of the sandwich kind, clustered by who made the demonstrations where that is "
+    "known: right even if the demonstrator does not quite plan in this way.",
 }
 _FOREMOST = "Shown are the weights with the largest t-values."
 SCALE = "Only the ratio of reward to temperature can be known: at twice the temperature every weight is twice as large."
@@ -41,9 +41,11 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
     """A reward recovered from demonstrations."""
     asked, answer, problem = manifest["settings"], manifest["answer"], manifest["problem"]
     causal = manifest["kind"] == "irl mce"
+    printed = asked.get("method") == "ziebart2008"
     name = "maximum causal entropy" if causal else "maximum entropy over whole trajectories"
+    name += ", as printed in 2008" if printed else ""
     seen = f"{answer['trajectories']} with {number(answer['decisions'])} decisions"
-    words = estimate_words if causal else whole_words
+    words = estimate_words if causal else printed_words if printed else whole_words
     return [
         paragraph("maxentrl · inverse reinforcement learning", "kicker"),
         f"<h1>The reward behind {answer['trajectories']} demonstrations in {text(problem['title'])}</h1>",
@@ -98,13 +100,31 @@ def whole_words(kind: str) -> list[str]:
             "The weights are those under which the recorded trajectories are most probable, given their starts:"
         ),
         formula(
-            "maximise over w:  log p(τ | O, s_1) = Σ_t ( r_w(s_t,a_t) / α + log ρ(a_t|s_t) + log P(s_{t+1}|s_t,a_t) ) "
-            "− V_w(s_1) / α",
-            "slope:  ( features demonstrated − features under forward and backward messages ) / α",
+            "maximise over w:  log p(τ | O, s_1) = ( Σ_t r_w(s_t,a_t) − V_w(s_1) ) / α + c(τ)",
+            "c(τ) = Σ_t ( log ρ(a_t|s_t) + log P(s_{t+1}|s_t,a_t) )",
+            "slope:  ( features demonstrated − features under the messages ) / α",
         ),
         paragraph(
             f"{ERRORS[kind]} The log-likelihood holds the recorded transitions too. In a world of chance people and "
             "machines must take their luck as it comes, and <code>maxentrl irl mce</code> is the right model of them."
+        ),
+    ]
+
+
+def printed_words(kind: str) -> list[str]:
+    """What the algorithm of 2008 does, in words and formulas."""
+    return [
+        paragraph(
+            "Ziebart, Maas, Bagnell and Dey (2008), algorithm 1, as printed, for comparison. The reward is linear in known "
+            "features, $r(s,a) = Σ_k w_k f_k(s,a)$; a backward pass plans as if the dynamics could be chosen too, and its "
+            "policy is then sent forward through the dynamics as they are. The weights are those where the two meet:"
+        ),
+        formula(
+            "solve for w:  features demonstrated = Σ_t E[ f(s_t,a_t) ],   π_w of the backward pass, P as given"
+        ),
+        paragraph(
+            "Where every action has one outcome, these are the most probable weights. In a world of chance they maximise "
+            f"nothing, and <code>--method exact</code> gives the most probable ones. {ERRORS[kind]}"
         ),
     ]
 
@@ -142,6 +162,12 @@ def all_errors(answer: Mapping[str, Any]) -> list[str]:
         [row["feature"], *(_error(errors[kind][k]) for kind in kinds)]
         for k, row in enumerate(answer["weights"])
     ]
+    compared = (
+        "The first two kinds of standard error are right if the model is; if the sandwich differs much from them, it is "
+        "not. "
+        if len(kinds) > 1
+        else ""
+    )
     clusters = "Clusters are the groups of the demonstrations, or else each trajectory."
     if "temperatures" in answer:
         clusters = "Each trajectory is a cluster: what groups have of their own is their temperature."
@@ -153,8 +179,7 @@ def all_errors(answer: Mapping[str, Any]) -> list[str]:
         ),
         paragraph(
             f"AIC {number(answer['aic'], 8)}, BIC {number(answer['bic'], 8)}, length of the slope at the end "
-            f"{number(answer['gradient_norm'], 2)}. The first two kinds of standard error are right if the model is; if "
-            f"the sandwich differs much from them, it is not. {clusters}",
+            f"{number(answer['gradient_norm'], 2)}. {compared}{clusters}",
             "small",
         ),
     ]

@@ -73,7 +73,11 @@ def blocks(answer: Mapping[str, Any], folder: Path) -> list[str]:
         shared = f"The best temperature common to all is {best}, with a log-likelihood of {same}. "
     else:
         shared = f"With the same temperature for all, the log-likelihood is {same}. "
-    given = "" if answer["reference"] is None else " A diamond marks the temperature that was given."
+    sign = (
+        "The upright dotted line is the best temperature common to all."
+        if answer["reference"] is None
+        else "The diamond is the temperature that was given."
+    )
     return [
         heading("Temperatures"),
         table(("group", "temperature", "standard error", "95 % interval"), rows),
@@ -85,7 +89,7 @@ def blocks(answer: Mapping[str, Any], folder: Path) -> list[str]:
             picture(folder, "temperatures"),
             "Temperatures of the groups with their intervals.",
             "Temperatures with 95 % intervals (1.96 standard errors of the logarithm to either side), in units of reward. "
-            f"The dotted line is the temperature common to all.{given}",
+            f"{sign}",
             narrow=True,
         ),
     ]

@@ -202,18 +202,18 @@ def rows(names: Sequence[str], label: str) -> tuple[Figure, Axes, np.ndarray]:
     """A figure with a row for each name, from above; its axes; and the height [n] of each row."""
     figure = Figure(figsize=(7, 0.95 + 0.42 * len(names)), layout="constrained")
     axes, y = figure.subplots(), np.arange(len(names))[::-1]
-    shown = [name if len(name) < 33 else f"{name[:31]}…" for name in names]
+    shown = [name if len(name) < 39 else f"{name[:37]}…" for name in names]
     axes.set(yticks=y, yticklabels=shown, ylim=(-0.6, len(names) - 0.4), xlabel=label)
     axes.tick_params(axis="y", length=0)
     return figure, axes, y
 
 
-def legend(axes: Axes, columns: int = 2) -> None:
+def legend(axes: Axes) -> None:
     """What the signs mean, above the rows, where it hides none of them."""
     figure = axes.figure
     assert isinstance(figure, Figure)
     figure.set_figheight(figure.get_figheight() + 0.25)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=columns)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4)
 
 
 def intervals(axes: Axes, y: np.ndarray, found: np.ndarray, ends: np.ndarray) -> None:

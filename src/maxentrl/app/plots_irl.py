@@ -75,15 +75,21 @@ def flows(observed: np.ndarray, predicted: np.ndarray) -> bytes:
 def temperatures(
     groups: Sequence[str], found: np.ndarray, ends: np.ndarray, reference: str | None, common: float
 ) -> bytes:
-    """Temperatures [G] with 95 % intervals [G, 2], on a logarithmic axis, where intervals are symmetric."""
+    """Temperatures [G] with 95 % intervals [G, 2], on a logarithmic axis, where intervals are symmetric.
+
+    Args:
+        reference: the group whose temperature was given, which is then in whose units all others are; or None.
+        common: the best temperature if all share one; drawn where there is no reference.
+    """
     given = np.array([group == reference for group in groups])
     with mpl.rc_context(STYLE):
         figure, axes, y = rows(groups, "temperature (units of reward)")
-        axes.axvline(common, color="#888888", lw=1, ls=":", label="common to all")
+        if reference is None:
+            axes.axvline(common, color="#888888", lw=1, ls=":", label="common to all")
         intervals(axes, y[~given], found[~given], ends[~given])
         if given.any():
             axes.plot(found[given], y[given], "D", mfc="white", mec=INK, ms=7, ls="", label="given")
-        legend(axes, 4)
+        legend(axes)
         axes.set_xscale("log")
         marks = LogLocator(subs=(1.0, 2.0, 5.0))
         axes.xaxis.set_major_locator(marks)
@@ -104,7 +110,8 @@ def shifts(names: Sequence[str], before: np.ndarray, after: np.ndarray, label: s
             if part.any():
                 axes.plot(after[part], y[part], "o", color=color, ms=7, ls="", label=word, clip_on=False)
         axes.set_xlim(0, None)
-        legend(axes, 3)
+        axes.tick_params(axis="y", pad=9)
+        legend(axes)
         return svg(figure, "shifts")
 
 
@@ -189,7 +196,7 @@ def expectations(names: Sequence[str], expert: np.ndarray, mixture: np.ndarray, 
         axes.plot(expert, y, "D", mfc="none", mec=RED, ms=10, mew=1.6, ls="", label="expert")
         axes.plot(mixture, y, "o", color=BLUE, ms=6, ls="", label="mixture")
         axes.plot(single, y, "|", color=GREEN, ms=14, mew=2, ls="", label="best single policy")
-        legend(axes, 3)
+        legend(axes)
         return svg(figure, "expectations")
 
 
