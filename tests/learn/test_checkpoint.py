@@ -143,3 +143,9 @@ def test_a_disk_that_fails_at_any_call_leaves_the_checkpoint_before(tmp_path, mo
     monkeypatch.undo()
     assert checkpoint.newest(tmp_path)[2]["step"] == 5
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000000005.safetensors"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_checkpoint(tmp_path):
+    (tmp_path / ".step-000000000005.safetensors.0123.partial").write_bytes(b"half of it")
+    checkpoint.write(tmp_path, 10, {"x": np.zeros(1)}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000000010.safetensors"]

@@ -36,8 +36,14 @@ def named(tree: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def rebuilt(like: Any, arrays: dict[str, np.ndarray], what: str) -> Any:
+def rebuilt(like: Any, arrays: dict[str, np.ndarray], what: str, growing: str | None = None) -> Any:
     """A tree of the form of `like` from arrays by name.
+
+    Args:
+        like: a tree with arrays of the same shapes and types.
+        arrays: as `named` gives them.
+        what: where they are from, for messages.
+        growing: a name on the way to arrays that may be longer or shorter than in `like`.
 
     Raises:
         InputError: naming the first array that is missing, one too many, or of another shape or type.
@@ -49,7 +55,8 @@ def rebuilt(like: Any, arrays: dict[str, np.ndarray], what: str) -> Any:
         if name not in wanted:
             raise InputError(f"{what} holds {name}, which this run does not have.")
         have, want = arrays[name], wanted[name]
-        if (have.shape, have.dtype) != (want.shape, want.dtype):
+        free = 1 if growing in name.split(".") else 0
+        if (have.shape[free:], have.ndim, have.dtype) != (want.shape[free:], want.ndim, want.dtype):
             raise InputError(
                 f"{what} holds {name} as {have.dtype} {have.shape}; this run has {want.dtype} {want.shape}."
             )
@@ -89,7 +96,8 @@ def write(
         file.write(save(arrays, header))
     older = [old for old in files(folder) if old != path]
     regular = [old for old in older if int(old.stem.split("-")[1]) % every == 0]
-    for old in set(older) - set(regular[: KEPT - (step % every == 0)]):
+    cut_off = folder.glob(".step-*.partial")  # what a process that was killed while writing has left
+    for old in {*older, *cut_off} - set(regular[: KEPT - (step % every == 0)]):
         old.unlink(missing_ok=True)
     flush_folder(folder)
     return path
