@@ -23,20 +23,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from maxentrl.agents.normal_policy import DENSITIES, Density, acting, check_continuous, normal_parameters
 from maxentrl.core.check import InputError, check_choice, check_discount
 from maxentrl.core.contracts import Agent, Transition
-from maxentrl.core.distributions import (
-    normal_log_density,
-    tanh_normal_log_density,
-    tanh_normal_sample,
-)
-from maxentrl.core.spaces import Discrete, Space, check_bounded, width
-from maxentrl.learn.nets import Layer, forward, mlp
+from maxentrl.core.spaces import Space, width
+from maxentrl.learn.nets import forward, forward_two, mlp
 from maxentrl.learn.replay import Learner, off_policy
 from maxentrl.learn.targets import polyak
-
-LOG_STD = (-5.0, 2.0)
-"""Between these the logarithm of a policy's standard deviation lies, before squashing."""
 
 
 @dataclass(frozen=True)
@@ -76,46 +69,15 @@ class SACSettings:
     environments: int = 1
 
 
-class Density(NamedTuple):
-    """A family of densities over actions, given mean and log_std [..., m].
-
-    sample: (key, mean, log_std) -> (action [..., m], its log-density [...]), differentiable in both.
-    log_density: (mean, log_std, action) -> [...].
-    centre: mean -> the action without noise: the mode where it is normal, the median where it is squashed.
-    """
-
-    sample: Callable[..., tuple[jax.Array, jax.Array]]
-    log_density: Callable[..., jax.Array]
-    centre: Callable[[jax.Array], jax.Array]
-
-
-def _normal_sample(key, mean, log_std):
-    noise = jax.random.normal(key, mean.shape, mean.dtype)
-    log_density = jnp.sum(-0.5 * (noise * noise + jnp.log(2 * jnp.pi)) - log_std, -1)
-    return mean + jnp.exp(log_std) * noise, log_density
-
-
-DENSITIES = {
-    "tanh_normal": Density(tanh_normal_sample, tanh_normal_log_density, jnp.tanh),
-    "normal": Density(_normal_sample, normal_log_density, lambda mean: mean),
-}
-
-
-def normal_parameters(policy: tuple[Layer, ...], observation) -> tuple[jax.Array, jax.Array]:
-    """mean and log_std [B, m] of the policy, log_std = low + softplus(x - low) - softplus(x - high).
-
-    That is x in the middle and runs smoothly into `LOG_STD` on both sides: a clip would have no gradient that leads
-    back.
-    """
-    mean, x = jnp.split(forward(policy, observation), 2, -1)
-    low, high = LOG_STD
-    return mean, low + jax.nn.softplus(x - low) - jax.nn.softplus(x - high)
-
-
 def action_values(critics, observation, action) -> jax.Array:
     """Q_i(s, a) of every critic [i, B]."""
     x = jnp.concatenate([observation, action], -1)
     return jnp.stack([forward(critic, x)[..., 0] for critic in critics])
+
+
+def values_of_actions(critics, observation, action) -> jax.Array:
+    """The same Q_i(s, a) [i, B], cheaper where their gradient is wanted in the action alone."""
+    return jnp.stack([forward_two(critic, observation, action)[..., 0] for critic in critics])
 
 
 def soft_value(values, log_density, temperature) -> jax.Array:
@@ -140,14 +102,14 @@ def critic_loss(critics, batch: Transition, target) -> tuple[jax.Array, jax.Arra
 
 
 def policy_loss(
-    policy, values: Callable[..., jax.Array], density: Density, temperature, key, batch: Transition
+    policy, values: Callable[..., jax.Array], density: Density, temperature, noise, batch: Transition
 ):
     """mean [temperature log pi(a|s) - min_i Q_i(s, a)], a = f(noise; s), and with it log pi [B] and V [B].
 
     `values` are the critics as a function: (observation, action) -> Q_i(s, a) [i, B]. Up to
     log Z(s), which the policy does not move, the loss is temperature KL(pi || exp(Q / temperature) / Z).
     """
-    action, log_density = density.sample(key, *normal_parameters(policy, batch.observation))
+    action, log_density = density.reached(noise, *normal_parameters(policy, batch.observation))
     value = soft_value(values(batch.observation, action), log_density, temperature)
     return -mean_of(value, batch.valid), (log_density, value)
 
@@ -161,7 +123,7 @@ def temperature_loss(log_temperature, log_density, target_entropy, valid) -> jax
     return -mean_of(log_temperature * (log_density + target_entropy), valid)
 
 
-def descend(optimiser: optax.GradientTransformation, gradient, state, parameters):
+def descend(optimiser: optax.GradientTransformation, gradient, state, parameters) -> tuple[Any, Any]:
     """One step of an optimiser: (parameters, its state)."""
     step, state = optimiser.update(gradient, state, parameters)
     return optax.apply_updates(parameters, step), state
@@ -218,11 +180,11 @@ def learner(settings: SACSettings) -> Learner:
         )
 
     def learn(state: SACState, key, batch: Transition) -> tuple[SACState, dict[str, jax.Array]]:
-        key_next, key_now = jax.random.split(key)
+        noise_next, noise_now = jax.random.normal(key, (2, *batch.action.shape), batch.action.dtype)
         temperature = jnp.exp(state.log_temperature)
 
-        action, log_density = density.sample(
-            key_next, *normal_parameters(state.policy, batch.next_observation)
+        action, log_density = density.reached(
+            noise_next, *normal_parameters(state.policy, batch.next_observation)
         )
         values = action_values(state.slow_critics, batch.next_observation, action)
         target = bootstrapped(batch, soft_value(values, log_density, temperature), settings.discount)
@@ -231,7 +193,7 @@ def learner(settings: SACSettings) -> Learner:
         critics, critics_adam = descend(adam, gradient, state.critics_adam, state.critics)
 
         (loss_policy, (log_density, value)), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
-            state.policy, partial(action_values, critics), density, temperature, key_now, batch
+            state.policy, partial(values_of_actions, critics), density, temperature, noise_now, batch
         )
         policy, policy_adam = descend(adam, gradient, state.policy_adam, state.policy)
 
@@ -271,25 +233,6 @@ def about_targets(target, values, valid) -> dict[str, jax.Array]:
     }
 
 
-def acting(density: Density, init, learn) -> Learner:
-    """The `Learner` whose state has a `policy`, the layers of a network for mean and log_std."""
-
-    def act(state, key, observation):
-        return density.sample(key, *normal_parameters(state.policy, observation))[0]
-
-    def mode(state, observation):
-        return density.centre(normal_parameters(state.policy, observation)[0])
-
-    def log_density(state, observation, action):
-        return density.log_density(*normal_parameters(state.policy, observation), action)
-
-    def uniform(state, key, observation):
-        wide = state.policy[-1].bias.shape[-1] // 2
-        return jax.random.uniform(key, (*observation.shape[:-1], wide), minval=-1.0, maxval=1.0)
-
-    return Learner(init, act, mode, log_density, uniform, learn)
-
-
 def from_memory(name: str, settings, learner: Learner) -> Agent:
     """The `Agent` that makes these gradient steps from memory, as often as its settings say."""
     return off_policy(
@@ -304,20 +247,6 @@ def from_memory(name: str, settings, learner: Learner) -> Agent:
         steps=settings.steps,
         environments=settings.environments,
     )
-
-
-def check_continuous(name: str, action: Space) -> None:
-    """Actions are arrays within finite bounds.
-
-    Raises:
-        InputError: naming the agents that can act where they are discrete, or the entry without a bound.
-    """
-    if isinstance(action, Discrete):
-        raise InputError(
-            f"{name} acts in a box of continuous actions, and here are {action.count} discrete ones; "
-            "discrete_sac, soft_dqn and soft_pg can act here."
-        )
-    check_bounded(action)
 
 
 def check_settings(name: str, settings) -> None:

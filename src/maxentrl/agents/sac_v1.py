@@ -22,11 +22,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from maxentrl.agents.normal_policy import DENSITIES, acting
 from maxentrl.agents.sac import (
-    DENSITIES,
     about_targets,
-    acting,
-    action_values,
     bootstrapped,
     check_settings,
     critic_loss,
@@ -34,6 +32,7 @@ from maxentrl.agents.sac import (
     from_memory,
     mean_of,
     policy_loss,
+    values_of_actions,
 )
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.spaces import Space, width
@@ -129,8 +128,14 @@ def learner(settings: SACv1Settings) -> Learner:
         (loss, values), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critics, batch, target)
         critics, critics_adam = descend(adam, gradient, state.critics_adam, state.critics)
 
+        noise = jax.random.normal(key, batch.action.shape, batch.action.dtype)
         (loss_policy, (log_density, implied)), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
-            state.policy, partial(action_values, state.critics), density, settings.temperature, key, batch
+            state.policy,
+            partial(values_of_actions, state.critics),
+            density,
+            settings.temperature,
+            noise,
+            batch,
         )
         policy, policy_adam = descend(adam, gradient, state.policy_adam, state.policy)
 

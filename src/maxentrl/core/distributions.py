@@ -28,16 +28,25 @@ def log_squash(u) -> jax.Array:
     return jnp.sum(2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u)), -1)
 
 
-def tanh_normal_sample(key, mean, log_std) -> tuple[jax.Array, jax.Array]:
-    """a = tanh(u), u ~ N(mean, exp(log_std)^2), and log pi(a) = log N(u) - sum log(1 - tanh(u)^2).
+def tanh_normal(noise, mean, log_std) -> tuple[jax.Array, jax.Array]:
+    """a = tanh(u), u = mean + exp(log_std) noise, and log pi(a) = log N(u) - sum log(1 - tanh(u)^2), for normal noise.
 
     Reparameterised: both are differentiable in mean and log_std. u is kept, as it cannot be had back from a near the
     bounds. Source: Haarnoja et al. (2018), appendix C.
     """
-    noise = jax.random.normal(key, mean.shape, mean.dtype)
-    u = mean + jnp.exp(log_std) * noise
-    log_normal = jnp.sum(-0.5 * (noise * noise + jnp.log(2 * jnp.pi)) - log_std, -1)
+    u, log_normal = normal(noise, mean, log_std)
     return jnp.tanh(u), log_normal - log_squash(u)
+
+
+def normal(noise, mean, log_std) -> tuple[jax.Array, jax.Array]:
+    """u = mean + exp(log_std) noise, and its log N(u), for normal noise; both differentiable in mean and log_std."""
+    log_density = jnp.sum(-0.5 * (noise * noise + jnp.log(2 * jnp.pi)) - log_std, -1)
+    return mean + jnp.exp(log_std) * noise, log_density
+
+
+def tanh_normal_sample(key, mean, log_std) -> tuple[jax.Array, jax.Array]:
+    """`tanh_normal` of noise drawn here."""
+    return tanh_normal(jax.random.normal(key, mean.shape, mean.dtype), mean, log_std)
 
 
 def tanh_normal_log_density(mean, log_std, action) -> jax.Array:

@@ -45,9 +45,24 @@ def mlp(
 
 
 def forward(
-    layers: Sequence[Layer], x: jax.Array, activation: Callable[[jax.Array], jax.Array] = jax.nn.relu
+    layers: Sequence[Layer], x, activation: Callable[[jax.Array], jax.Array] = jax.nn.relu
 ) -> jax.Array:
     """What these layers make of x [B, in], with `activation` between them: [B, out]."""
     for layer in layers[:-1]:
         x = activation(x @ layer.weight + layer.bias)
     return x @ layers[-1].weight + layers[-1].bias
+
+
+def forward_two(
+    layers: Sequence[Layer],
+    x,
+    y,
+    activation: Callable[[jax.Array], jax.Array] = jax.nn.relu,
+) -> jax.Array:
+    """`forward` of x and y side by side, [B, in_x] and [B, in_y], without laying them so.
+
+    Where a gradient is wanted in y alone, as in an action, nothing is spent on the one in x.
+    """
+    first, wide = layers[0], x.shape[-1]
+    z = x @ first.weight[:wide] + y @ first.weight[wide:] + first.bias
+    return z if len(layers) == 1 else forward(layers[1:], activation(z), activation)
