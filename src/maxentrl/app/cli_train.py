@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import shlex
 import sys
@@ -32,20 +33,17 @@ def train(words: Sequence[str]) -> int:
     kind = agents.kind(name)
     form = options_of(name, kind.settings)
 
-    def command(training: Training, settings: Any) -> tuple[Training, Any]:
-        return training, settings
-
-    # Written here, as the settings are a class that is made while the program runs.
-    command.__annotations__ = {"training": OmitArgPrefixes[Training], "settings": OmitArgPrefixes[form]}
+    both = [("training", OmitArgPrefixes[Training]), ("settings", OmitArgPrefixes[form])]
+    question = dataclasses.make_dataclass("question", both)
     first = (inspect.getdoc(sys.modules[kind.make.__module__]) or "").split("\n")[0]
-    training, chosen = tyro.cli(command, prog=f"maxentrl train {name}", args=words[1:], description=first)
+    asked = tyro.cli(question, prog=f"maxentrl train {name}", args=words[1:], description=first)
     try:
-        return _train(name, training, settings_of(kind.settings, chosen))
+        return _train(name, asked.training, settings_of(kind.settings, asked.settings))
     except DivergedError as error:
         print(f"maxentrl: {name} diverged: {error}", file=sys.stderr)
         return DIVERGED
     except KeyboardInterrupt:
-        print(f"maxentrl: broken off. {_left(training.out)}", file=sys.stderr)
+        print(f"maxentrl: broken off. {_left(asked.training.out)}", file=sys.stderr)
         return INTERRUPTED
 
 

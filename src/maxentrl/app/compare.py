@@ -65,7 +65,7 @@ def compare(
             raise InputError(f"{place} is given more than once.")
     found = [_read(place, name) for place, name in zip(places, _names(places), strict=True)]
     _check_same_world(found)
-    settings = {"runs": [run.name for run in found]}
+    settings = {"runs": tuple(run.name for run in found)}
     with recording(out, "compare", settings, pages.page) as run:
         say("resampling seeds")
         run.manifest["command"] = shlex.join(["maxentrl", "compare", *map(str, places), "--out", "again"])

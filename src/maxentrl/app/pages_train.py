@@ -90,8 +90,9 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
         code(
             "import maxentrl as me\n"
             'policy = me.load_agent("this folder")\n'
-            "action = policy.act(observation)          # the most likely one; policy.act(observation, key=0) draws one\n"
-            "policy.log_density(observation, action)   # log π(a|s), in nats, in the environment's own units"
+            "action = policy.act(observation)         # the most likely one\n"
+            "action = policy.act(observation, key=0)  # one drawn from the policy\n"
+            "policy.log_density(observation, action)  # log π(a|s) in nats, per unit of the environment"
         ),
     ]
 

@@ -41,10 +41,9 @@ def returns(steps, scores, middle) -> bytes:
             axes.plot([], [], color=BLUE, lw=0.8, alpha=0.5, label="each seed")
         curve(axes, steps, middle, BLUE, "interquartile mean, 95 % interval" if many else "return")
         axes.set(xlabel="environment steps of a seed", ylabel="return of an evaluation", xlim=(0, None))
-        axes.set_title("most likely actions, from the same starts each time")
         axes.xaxis.set_major_formatter(thousands)
         if many:
-            axes.legend(loc="lower right", fontsize=9)
+            axes.legend(fontsize=9, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2)
         return svg(figure, "returns")
 
 

@@ -24,7 +24,7 @@ from maxentrl.core.contracts import Agent
 from maxentrl.core.spaces import Box, Discrete, Space, flat, from_units, log_scale, to_units, width
 from maxentrl.envs.layout import Layout, Part, flatten
 from maxentrl.learn import checkpoint
-from maxentrl.learn.replay import Memory, Remembering, one_step
+from maxentrl.learn.replay import Memory, Remembering
 
 FORMAT = "maxentrl agent 1"
 
@@ -109,8 +109,8 @@ class Policy:
 
     def _inside(self, action: np.ndarray) -> np.ndarray:
         if isinstance(self.action, Discrete):
-            return (action >= 0) & (action < self.action.count) & (action == np.floor(action))
-        return (action >= self.action.low) & (action <= self.action.high)
+            return np.asarray((action >= 0) & (action < self.action.count) & (action == np.floor(action)))
+        return np.asarray((action >= self.action.low) & (action <= self.action.high))
 
     def _rows(self, observation: Any) -> tuple[np.ndarray, bool]:
         """Observations as rows [N, d] of the layout of training, and whether it was a single one."""
@@ -215,7 +215,13 @@ def load_agent(folder: str | Path, seed: int | None = None, *, agent: Agent | No
     if seed not in about.seeds:
         raise InputError(f"{folder} has no seed {seed}; it has {', '.join(map(str, about.seeds))}.")
     if agent is None:
-        agent = agents.make(about.agent, about.settings)
+        try:
+            agent = agents.make(about.agent, about.settings)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{place / 'agent.json'} holds settings that make no agent: {error}.") from error
+    agent.check(*about.spaces)
     state = _state(agent, about, place / f"seed-{seed}.safetensors")
     layout = None if about.layout is None else _layout(about.layout, about.spaces[0], place / "agent.json")
     return Policy(agent, state, about.spaces, seed, layout)
@@ -288,10 +294,8 @@ def _state(agent: Agent, about: About, path: Path) -> Any:
     state = jax.tree.unflatten(form, [jnp.asarray(leaf) for leaf in leaves])
     if isinstance(shapes, Remembering):
         # An agent acts without looking into its memory; it knows by `seen` that its warm-up is over.
-        row = len(jax.tree.leaves(one_step(*about.spaces)))
-        state = Remembering(
-            state, Memory(jnp.zeros((1, row)), jnp.zeros((), jnp.int32)), jnp.asarray(2**31 - 1)
-        )
+        memory = Memory(jnp.zeros((1, 1)), jnp.zeros((), jnp.int32))
+        state = Remembering(state, memory, jnp.asarray(2**31 - 1))
     return state
 
 

@@ -61,7 +61,7 @@ def _tensorboard(
     folder: Path, asked: Mapping[str, Any], found: Any
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Events for TensorBoard under `tensorboard/seed-N`; what lies behind the checkpoint is purged."""
-    module = _package("tensorboardX", "tracking")
+    module = _package("tensorboardX", "'maxentrl[tracking]'")
     writers: dict[int, Any] = {}
     # A step that is purged hides all from it on, so that of the checkpoint itself stays.
     more = {} if found is None else {"purge_step": found.step + 1}
@@ -86,7 +86,7 @@ def _wandb(
     folder: Path, asked: Mapping[str, Any], found: Any
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """One run of Weights & Biases for all seeds; the account is whatever that package finds on this machine."""
-    module = _package("wandb", "tracking")
+    module = _package("wandb", "wandb")
     run = module.init(
         project="maxentrl",
         name=f"{asked['agent']} {asked['env']} {folder.name}",
@@ -104,12 +104,10 @@ def _wandb(
         run.finish()
 
 
-def _package(name: str, extra: str) -> Any:
+def _package(name: str, install: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        also = "" if name == "tensorboardX" else f" {name}"
         raise InputError(
-            f"--track {'tensorboard' if name == 'tensorboardX' else name} needs a package that is missing; install it "
-            f"with pip install 'maxentrl[{extra}]'{also}."
+            f"the package {name} is missing, to which the metrics shall go; install it with: pip install {install}"
         ) from error

@@ -96,7 +96,7 @@ def read_seeds(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def read_duration(words: str | float | None) -> float | None:
+def read_duration(words: str | int | float | None) -> float | None:
     """Seconds, from a number of them or from words such as "90s", "10m" or "1h30m".
 
     Raises:
@@ -188,11 +188,14 @@ def words_of(form: type, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def field_sentences(form: type) -> dict[str, str]:
-    """What the docstring of a dataclass says of each field: lines "name: words", or "one, other: words"."""
+    """What the docstring of a dataclass, or of one that it extends, says of each field: "name: words" on a line of its
+    own, or "one, other: words".
+    """
     found: dict[str, str] = {}
     names: list[str] = []
     known = {field.name for field in dataclasses.fields(form)}
-    for line in inspect.cleandoc(form.__doc__ or "").splitlines()[1:]:
+    kinds = [kind for kind in reversed(form.__mro__) if dataclasses.is_dataclass(kind)]
+    for line in (line for kind in kinds for line in inspect.cleandoc(kind.__doc__ or "").splitlines()[1:]):
         start = re.match(r"([a-z_]+(?:, [a-z_]+)*): (.*)", line)
         if start and set(start[1].split(", ")) <= known:
             names = start[1].split(", ")

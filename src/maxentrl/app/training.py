@@ -113,7 +113,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     env_args: Mapping[str, Any] | None = None,
     resume: bool = False,
-    max_time: float | str | None = None,
+    max_time: int | float | str | None = None,
     log_every: int = 1000,
     evaluate_every: int = 5000,
     checkpoint_every: int = 10_000,
@@ -191,7 +191,10 @@ def train(
 
         for row in rows:
             watch.row(row)
-        tree = None if found is None else checkpoint.rebuilt(world.begin(), found.arrays, str(found.path))
+        tree = None
+        if found is not None:
+            # What an environment outside of JAX needs to come back to its step grows with its episode.
+            tree = checkpoint.rebuilt(world.begin(), found.arrays, str(found.path), growing="world")
         done = loop.train(
             world,
             schedule,

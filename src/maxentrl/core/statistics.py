@@ -33,7 +33,7 @@ def interquartile_mean(scores, axis: int = -1) -> np.ndarray:
     if n == 0:
         raise InputError("an interquartile mean needs at least one score.")
     cut = n // 4
-    return scores[..., cut : n - cut].mean(-1)
+    return np.asarray(scores[..., cut : n - cut].mean(-1))
 
 
 def with_interval(scores, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
