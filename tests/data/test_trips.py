@@ -44,8 +44,9 @@ def test_rows_without_steps_are_in_order_of_time_and_names_of_trips_are_optional
 @pytest.mark.parametrize(("text", "rows"), [(STEPS, [2, 4, 6, 5, 3]), (TABLE, [2, 2, 2, 3, 3])])
 def test_each_link_remembers_its_row_and_so_does_a_selection(file, text, rows):
     trips = read_trips(file(text), NETWORK)
-    assert trips.source.file == "trips.csv" and trips.source.rows.tolist() == rows
-    assert trips.take([1]).source.rows.tolist() == rows[3:]
+    for part, known in ((trips, rows), (trips.take([1]), rows[3:])):
+        assert part.source is not None and part.source.rows is not None
+        assert part.source.file == "trips.csv" and part.source.rows.tolist() == known
     assert trips_from_sequences([[0, 1]]).source is None
 
 

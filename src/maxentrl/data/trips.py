@@ -95,7 +95,7 @@ class Trips:
         rows = np.arange(self.count)[rows] if rows.size else rows
         if len(rows) == 0:
             raise InputError("the selection holds no trip; at least one is needed.")
-        places = np.concatenate([np.arange(self.bounds[i], self.bounds[i + 1]) for i in rows])
+        places = np.concatenate([np.arange(int(self.bounds[i]), int(self.bounds[i + 1])) for i in rows])
         source = self.source
         if source is not None and source.rows is not None:
             source = source._replace(rows=source.rows[places])
