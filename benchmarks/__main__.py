@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("backup", "forward", "mce_fit", "mce_gradient", "replacement", "routes", "stationary")
+ORDER = (
+    "backup", "forward", "mce_fit", "mce_gradient", "replacement", "routes", "sac_update", "start_up", "stationary",
+    "training",
+)  # fmt: skip
 
 
 def main() -> int:

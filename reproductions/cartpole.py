@@ -27,13 +27,15 @@ from maxentrl.envs.cartpole import cartpole
 STEPS, EVERY, LAST, GOAL = 50_000, 2_500, 10_000, 475.0
 SETTINGS = {
     "discrete_sac": DiscreteSACSettings(
-        temperature=0.1, hidden=(64, 64), learning_rate=1e-3, batch=256, warmup=1000, capacity=50_000
+        temperature=1.0, hidden=(64, 64), learning_rate=1e-3, batch=128, capacity=100_000,
+        environments=4, updates=2, target_rate=0.02,
     ),
     "soft_dqn": SoftDQNSettings(
-        temperature=0.1, hidden=(64, 64), learning_rate=5e-4, batch=256, warmup=1000, capacity=50_000
+        temperature=1.0, hidden=(64, 64), learning_rate=1e-3, batch=128, capacity=100_000,
+        environments=4, updates=2, target_rate=0.02,
     ),
     "soft_pg": SoftPGSettings(),
-}
+}  # fmt: skip
 AGENTS = {"discrete_sac": discrete_sac, "soft_dqn": soft_dqn, "soft_pg": soft_pg}
 
 

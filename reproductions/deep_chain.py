@@ -23,7 +23,7 @@ from maxentrl.agents.soft_q import SoftQSettings, soft_q
 from maxentrl.envs.chain import chain
 from maxentrl.envs.simulate import simulate
 
-LENGTH, LIMIT, STEPS, EVERY = 20, 200, 60_000, 15_000
+LENGTH, LIMIT, STEPS, EVERY = 10, 100, 100_000, 25_000
 BEST = LIMIT - LENGTH + 1
 TEMPERATURES, EPSILONS = (0.05, 0.1, 0.2, 0.3, 0.5), (0.05, 0.1, 0.3, 0.5, 1.0)
 
@@ -47,6 +47,7 @@ def main() -> None:
                 temperature=value if kind == "temperature" else 0.0,
                 epsilon=value if kind == "epsilon" else 0.1,
                 discount=0.99,
+                power=0.6,
             )
             found = learning.curves(soft_q(settings), env, given.seeds, STEPS, EVERY)
             last = found.lived[:, -1]
