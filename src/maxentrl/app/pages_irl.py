@@ -120,7 +120,8 @@ def printed_words(kind: str) -> list[str]:
             "policy is then sent forward through the dynamics as they are. The weights are those where the two meet:"
         ),
         formula(
-            "solve for w:  features demonstrated = Σ_t E[ f(s_t,a_t) ],   π_w of the backward pass, P as given"
+            "solve for w:  features demonstrated = E[ Σ_t f(s_t,a_t) ]",
+            "a_t from π_w of the backward pass,   s_{t+1} from P as given",
         ),
         paragraph(
             "Where every action has one outcome, these are the most probable weights. In a world of chance they maximise "
