@@ -26,7 +26,7 @@ from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen
 from maxentrl.core.soft import kl, tilt
 from maxentrl.core.spaces import Discrete, Space, width
-from maxentrl.learn.nets import mlp
+from maxentrl.learn.nets import forward, mlp
 from maxentrl.learn.replay import Learner, off_policy
 from maxentrl.learn.targets import copied_every, polyak
 
@@ -100,6 +100,26 @@ def soft_dqn(settings: SoftDQNSettings = SoftDQNSettings()) -> Agent:
     Source: Mnih et al. (2015) at temperature 0; Levine (2018), section 4.2. Departures: the target network follows
     smoothly, unless `target_interval` is given; Adam instead of RMSProp.
     """
+    return off_policy(
+        "soft_dqn",
+        settings,
+        check_discrete,
+        learner(settings),
+        capacity=settings.capacity,
+        batch=settings.batch,
+        warmup=settings.warmup,
+        updates=settings.updates,
+        steps=settings.steps,
+        environments=settings.environments,
+    )
+
+
+def learner(settings: SoftDQNSettings) -> Learner:
+    """What soft DQN makes of single batches.
+
+    Raises:
+        InputError: for settings out of range.
+    """
     _check_settings(settings)
     temperature = settings.temperature
     rate = settings.learning_rate if settings.decay is None else optax.linear_schedule(
@@ -147,23 +167,12 @@ def soft_dqn(settings: SoftDQNSettings = SoftDQNSettings()) -> Agent:
             target = copied_every(state.target, online, made, settings.target_interval)
         return SoftDQN(online, target, memory, made), {"loss": loss, **info}
 
-    return off_policy(
-        "soft_dqn",
-        settings,
-        check_discrete,
-        Learner(init, act, mode, log_density, uniform, learn),
-        capacity=settings.capacity,
-        batch=settings.batch,
-        warmup=settings.warmup,
-        updates=settings.updates,
-        steps=settings.steps,
-        environments=settings.environments,
-    )
+    return Learner(init, act, mode, log_density, uniform, learn)
 
 
 def values(layers, seen) -> jax.Array:
     """Q(s, .) [B, A] of observations [B, d]."""
-    return mlp(()).apply(layers, seen)
+    return forward(layers, seen)
 
 
 def targets(judge, chooser, batch: Transition, temperature: float, discount: float) -> jax.Array:
@@ -183,10 +192,16 @@ def targets(judge, chooser, batch: Transition, temperature: float, discount: flo
 
 
 def q_loss(layers, batch: Transition, y, huber: float | None) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """mean l( Q(s, a) - y ), y [B] constant: half the square, or Huber's loss, linear beyond `huber`."""
+    """mean l( Q(s, a) - y ) of valid steps, y [B] constant: half the square, or Huber's loss, linear beyond `huber`."""
     q = chosen(values(layers, batch.observation), batch.action)
-    each = 0.5 * (q - y) ** 2 if huber is None else optax.huber_loss(q, y, huber)
-    return jnp.mean(each), {"q": jnp.mean(q), "target": jnp.mean(y)}
+    size = jnp.abs(q - y)
+    near = size if huber is None else jnp.minimum(size, huber)
+    each = near * (size - 0.5 * near)
+
+    def mean(x):
+        return jnp.sum(jnp.where(batch.valid, x, 0.0)) / jnp.maximum(jnp.sum(batch.valid), 1)
+
+    return mean(each), {"q": mean(q), "target": mean(y)}
 
 
 def check_discrete(observation: Space, action: Space) -> None:

@@ -26,7 +26,7 @@ from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen, tanh_normal_log_density, tanh_normal_sample
 from maxentrl.core.soft import kl
 from maxentrl.core.spaces import Discrete, Space, check_bounded, width
-from maxentrl.learn.nets import mlp
+from maxentrl.learn.nets import forward, mlp
 from maxentrl.learn.returns import lambda_returns
 
 LOG_STD = (-5.0, 2.0)
@@ -138,12 +138,12 @@ def entropy_bonus_pg(settings: EntropyBonusPGSettings = EntropyBonusPGSettings()
     return _agent("entropy_bonus_pg", settings, hard_reward)
 
 
-def soft_reward(reward, log_ratio, temperature: float) -> jax.Array:
+def soft_reward(reward, log_ratio, temperature):
     """r - temperature (log pi - log rho)."""
     return reward - temperature * log_ratio
 
 
-def hard_reward(reward, log_ratio, temperature: float) -> jax.Array:
+def hard_reward(reward, log_ratio, temperature):
     """r alone."""
     return reward
 
@@ -166,7 +166,7 @@ def judge(
     return Judged(lived.observation, lived.action, lived.valid, log_old, advantage, returned)
 
 
-def policy_loss(policy: Policy, key, batch: Judged, temperature: float, clip: float | None):
+def policy_loss(policy: Policy, key, batch: Judged, temperature, clip: float | None):
     """Mean over valid steps of - min(ratio A, clipped ratio A) + temperature KL(pi || rho), ratio = pi / pi_old.
 
     At pi = pi_old its gradient is minus that of the objective. KL is exact where actions are discrete, and one
@@ -299,7 +299,7 @@ def _describe(policy: Policy, key, seen, action) -> tuple[jax.Array, jax.Array]:
 
 
 def _network(layers, seen) -> jax.Array:
-    return mlp((), jnp.tanh).apply(layers, seen)
+    return forward(layers, seen, jnp.tanh)
 
 
 def _value(layers, seen) -> jax.Array:
