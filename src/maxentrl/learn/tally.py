@@ -90,6 +90,9 @@ def summary(tally: Tally) -> dict[str, float | int | None]:
 
 
 def first_bad(tally: Tally) -> tuple[str, int] | None:
-    """The quantity that was not finite first, and in which iteration; of several at once, the one that comes first."""
-    name, at = min(tally.bad.items(), key=lambda item: int(item[1]))
+    """The quantity that was not finite first, and in which iteration; of several at once, one of the environment's: it is
+    the cause of the others.
+    """
+    cause = ("reward", "observation")
+    name, at = min(tally.bad.items(), key=lambda item: (int(item[1]), item[0] not in cause))
     return None if int(at) == NEVER else (name, int(at))
