@@ -49,6 +49,7 @@ def test_a_run_folder_holds_question_rows_curves_checkpoints_agents_and_a_report
     assert set(held) == {
         "question.json", "manifest.json", "metrics.jsonl", "metrics.csv", "curves.csv", "arrays.safetensors",
         "report.html", "pictures/returns.svg", "agent/agent.json", "agent/seed-0.safetensors", "agent/seed-1.safetensors",
+        "checkpoints/step-000000000160.safetensors",
         "checkpoints/step-000000000240.safetensors", "checkpoints/step-000000000300.safetensors",
     } | {f"pictures/{name}.svg" for name in ("training",)}  # fmt: skip
     manifest = json.loads(held["manifest.json"])

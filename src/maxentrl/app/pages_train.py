@@ -40,6 +40,11 @@ MIDDLE = (
     "The interquartile mean leaves out the lowest and the highest quarter of the seeds; the interval is a percentile "
     "bootstrap over seeds, 95 %."
 )
+FEW = "With fewer than 5 seeds such an interval says little."
+GAP = (
+    "The value gap is what the values hold beyond what their targets say: 0 once all has converged; one that stays above "
+    "0 overestimates."
+)
 POLICIES = {
     "pendulum": (
         "The pendulum's phase plane with the torque of the most likely action.",
@@ -74,7 +79,7 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
         heading("How well it does"),
         paragraph(
             f"Evaluations of {count(asked['evaluations'], 'episode')} of most likely actions, from the same starts each "
-            f"time, which no training episode shares. {MIDDLE if len(seeds) > 1 else ''}"
+            f"time, which no training episode shares. {_middle(len(seeds))}"
         ),
         figure(
             picture(folder, "returns"),
@@ -114,6 +119,11 @@ def _answer(answer: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> s
     )
 
 
+def _middle(seeds: int) -> str:
+    """What the middle of several seeds is."""
+    return "" if seeds == 1 else f"{MIDDLE} {FEW}" if seeds < 5 else MIDDLE
+
+
 def _finals(answer: Mapping[str, Any]) -> list[str]:
     rows = [
         [f"seed {row['seed']}", *(short(row[key], 5) for key in ("mean", "least", "largest"))]
@@ -128,6 +138,7 @@ def _finals(answer: Mapping[str, Any]) -> list[str]:
 
 
 def _inside(answer: Mapping[str, Any], folder: Path) -> list[str]:
+    gap = GAP if "value_gap" in answer["training"] else ""
     told = [[INSIDE[key], short(answer["training"][key], 5)] for key in INSIDE if key in answer["training"]]
     if not told:
         return []
@@ -135,9 +146,8 @@ def _inside(answer: Mapping[str, Any], folder: Path) -> list[str]:
         heading("What goes on inside"),
         figure(
             picture(folder, "training"),
-            "Entropy, temperature and value gap during training.",
-            "Averages between two rows of metrics, a line for each seed. The value gap is what the values hold beyond "
-            "what their targets say: 0 once all has converged; one that stays above 0 overestimates.",
+            "What the agent says of itself during training.",
+            f"Averages between two rows of metrics, a line for each seed. {gap}",
         ),
         paragraph("At the end, averaged over seeds:"),
         table(("", ""), told),
