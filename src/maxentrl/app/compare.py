@@ -108,7 +108,10 @@ def compare(
             [(one.name, one.steps, middle) for one, middle in zip(found, middles, strict=True)]
         )
         run.pictures["improvements"] = plots_train.improvements(
-            [(f"{found[i].name} > {found[j].name}", *each) for i, j, each in better]
+            [
+                (f"{found[i].name} > {found[j].name}", each.value, each.lower, each.upper)
+                for i, j, each in better
+            ]
         )
     return Compared([one.name for one in found], final, better)
 

@@ -70,7 +70,7 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
     """A training run: question, answer with its interval, curves, the inside, the policy, how to use it."""
     asked, answer = manifest["settings"], manifest["answer"]
     seeds = asked["seeds"]
-    name = AGENTS.get(asked["agent"], asked["agent"])
+    name = AGENTS.get(str(asked["agent"]), str(asked["agent"]))
     return [
         paragraph("maxentrl · train", "kicker"),
         f"<h1>{text(asked['agent'])} on {text(asked['env'])}</h1>",

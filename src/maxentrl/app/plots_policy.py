@@ -9,6 +9,7 @@ import jax
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from maxentrl.app.maps import INK
 from maxentrl.app.plots import BLUE, GREEN, RED, STYLE, svg
@@ -82,7 +83,7 @@ def multigoal_field(policy: Policy, env: Env) -> bytes:
             lived = _states(policy, env, key, drawn=True)
             axes.plot(*lived.T, color=RED, lw=0.8, alpha=0.5)
         for goal in GOALS:
-            axes.add_patch(mpl.patches.Circle(goal, NEAR, color=GREEN, alpha=0.3, lw=0))
+            axes.add_patch(Circle(goal, NEAR, color=GREEN, alpha=0.3, lw=0))
             axes.plot(*goal, "*", color=GREEN, ms=11)
         axes.set(xlim=(-HALF, HALF), ylim=(-HALF, HALF), aspect="equal", xlabel="x", ylabel="y")
         axes.set_title(f"what it does, and {ROLLOUTS} episodes drawn from it")

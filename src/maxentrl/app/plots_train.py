@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from maxentrl.app.maps import INK
 from maxentrl.app.plots import BLUE, GREEN, ORANGE, RED, STYLE, svg
@@ -99,7 +100,7 @@ def training(rows: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> bytes |
             title, unit = PANELS[name]
             axes.set(title=title, ylabel=unit, xlabel="environment steps", xlim=(0, None))
             axes.xaxis.set_major_formatter(thousands)
-            axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             if name == "temperature" and _spans(axes):
                 axes.set_yscale("log")
             if name == "value_gap":

@@ -53,7 +53,7 @@ class Folder:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row of metrics and hand it to the system at once."""
-        row = plain(row)
+        row = dict(plain(row))
         self.rows.append(row)
         try:
             if self._file is None:

@@ -41,7 +41,9 @@ def write_results(
     """
     run = Run("train", asked)
     run.manifest["command"] = command(asked)
-    run.manifest["seeds"] = {"seeds": list(about.seeds)} if len(about.seeds) > 1 else {"run": about.seeds[0]}
+    run.manifest["seeds"] = (
+        {"seeds": list(about.seeds)} if len(about.seeds) > 1 else {"run": next(iter(about.seeds))}
+    )
     run.manifest["problem"] = {"title": f"{about.agent} on {about.env}", "source": about.env}
     for sentence in warnings:
         run.warn(sentence)
