@@ -54,14 +54,16 @@ def imitation_fit(given, features, expert, horizon: int) -> tuple[float, np.ndar
 def irl_maxent_fit(
     transition, features, paths, kind: str, discount: float, limit: int
 ) -> tuple[float, np.ndarray]:
-    """Seconds and reward [S] of irl or irl_causal, or NaN where the time limit was met."""
+    """Seconds and reward [S] of irl (path) or irl_causal, as it is then where the time limit was met."""
     # The release uses a name that NumPy has dropped.
     setattr(np, "float", float)  # noqa: B010
     from irl_maxent import maxent, optimizer, trajectory
 
     demos = [trajectory.Trajectory(path) for path in paths]
     table = np.ascontiguousarray(transition.transpose(0, 2, 1))
-    optim = optimizer.ExpSga(lr=optimizer.linear_decay(lr0=0.2))
+    # The gradient is a sum over the steps of a trajectory: with long ones the usual rate overshoots to weights of zero.
+    rate = 0.2 / np.mean([len(path) for path in paths])
+    optim = optimizer.ExpSga(lr=rate if kind == "patient" else optimizer.linear_decay(lr0=0.2))
     start, goal = optimizer.Constant(1.0), [len(transition) - 1]
 
     def stop(*_):
@@ -75,9 +77,10 @@ def irl_maxent_fit(
             if kind == "path":
                 reward = maxent.irl(table, features, goal, demos, optim, start)
             else:
-                reward = maxent.irl_causal(table, features, goal, demos, optim, start, discount)
+                stop_at = 1e-7 if kind == "patient" else 1e-4
+                reward = maxent.irl_causal(table, features, goal, demos, optim, start, discount, eps=stop_at)
     except TimeoutError:
-        reward = np.full(len(transition), np.nan)
+        reward = features @ optim.parameters
     signal.alarm(0)
     return time.perf_counter() - begin, reward
 

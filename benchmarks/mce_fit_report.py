@@ -27,13 +27,15 @@ def report(mine: dict, theirs: dict[str, dict | str], command: str) -> list[str]
     large = theirs["large"]
     lines += [
         "",
-        "imitation at 10 000 states, under 8 GiB: " + (large if isinstance(large, str) else large["met"]),
+        "imitation at 25 600 states, under 8 GiB: " + (large if isinstance(large, str) else large["met"]),
     ]
     other, rows, failures = theirs["irl-maxent"], [], []
     for name in (name for name in mine if name.startswith("goal ")):
         case, row = name.removeprefix("goal "), mine[name]
         peer = other.get(f"{name} causal") if isinstance(other, dict) else None
-        rows.append(_row(case, row, peer))
+        rows.append(_row(f"{case}, its own stop", row, peer))
+        if isinstance(other, dict) and f"{name} patient" in other:
+            rows.append(_row(f"{case}, patient", row, other[f"{name} patient"]))
         path = other.get(f"{name} path") if isinstance(other, dict) else None
         said = "not run" if path is None else "finite" if path["finite"] else "NaN, without an exception"
         found = "converged" if row["path"][0] else "did not converge"
