@@ -72,11 +72,20 @@ def multigoal_field(policy: Policy, env: Env) -> bytes:
     """Most likely actions as arrows, and episodes drawn from the policy, from the origin."""
     x, y = np.meshgrid(np.linspace(-6.5, 6.5, 14), np.linspace(-6.5, 6.5, 14))
     act = policy.act(np.stack([x, y], -1).reshape(-1, 2).astype(np.float32)).reshape(*x.shape, 2)
+    longest = max(float(np.abs(act).max()), 1e-6)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 5.6), layout="constrained")
         axes = figure.subplots()
         axes.quiver(
-            x, y, act[..., 0], act[..., 1], color=BLUE, alpha=0.75, angles="xy", width=0.0045, scale=22
+            x,
+            y,
+            act[..., 0],
+            act[..., 1],
+            color=BLUE,
+            alpha=0.75,
+            angles="xy",
+            width=0.0045,
+            scale=14 * longest,
         )
         for seed in range(ROLLOUTS):
             key = jax.random.key(seed, impl="threefry2x32")
