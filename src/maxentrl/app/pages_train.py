@@ -54,7 +54,8 @@ POLICIES = {
     ),
     "multigoal": (
         "The field of most likely actions with episodes drawn from the policy.",
-        "Arrows: the most likely action, the longest drawn as long as fits. Lines: episodes drawn from the policy, from the origin. Stars and discs: the four "
+        "Arrows: the most likely action, the longest drawn as long as fits. "
+        "Lines: episodes drawn from the policy, from the origin. Stars and discs: the four "
         "goals, which are equally good. A single normal density is torn between them where it stands in the middle.",
     ),
     "mountain_car": (
