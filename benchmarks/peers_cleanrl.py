@@ -91,8 +91,8 @@ class Learner:
             chosen, log_density = self.sample(after)
             follows = torch.min(*self.values(self.slow, after, chosen)) - self.temperature * log_density
             target = reward + (1 - over) * 0.99 * follows
-        loss = sum(functional.mse_loss(value, target) for value in self.values(self.critics, seen, action))
-        assert isinstance(loss, torch.Tensor)
+        first, second = self.values(self.critics, seen, action)
+        loss = functional.mse_loss(first, target) + functional.mse_loss(second, target)
         self.critic_adam.zero_grad()
         loss.backward()
         self.critic_adam.step()

@@ -49,10 +49,7 @@ def ours(case: str, count: int):
     state = state._replace(memory=jax.jit(store)(state.memory, steps))
     lived = jax.tree.map(lambda x: x[:1][None], steps)
 
-    @jax.jit
-    def again(key):
-        return jax.random.split(key)
-
+    again = jax.jit(jax.random.split)
     update = jax.jit(agent.update, donate_argnums=0)
 
     def call():

@@ -55,7 +55,7 @@ def main() -> None:
             last = found.lived[:, -1]
             share = float(np.mean(found.returns[:, -1] > 0.9 * BEST))
             lines.append(f"{kind:<12} {value:<5g} {learning.said(last):<28} {share:.0%}")
-            best[kind] = max(best.get(kind, (-np.inf,) * 3), learning.interval(last))
+            best[kind] = max(best.get(kind, (-np.inf, -np.inf, -np.inf)), learning.interval(last))
             print(lines[-1], flush=True)
     passed = best["temperature"][1] > best["epsilon"][2]
     lines += [
