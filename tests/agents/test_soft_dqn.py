@@ -85,7 +85,7 @@ def test_with_a_linear_network_and_all_steps_in_memory_it_ends_at_the_plan(targe
     agent = soft_dqn(
         SoftDQNSettings(
             temperature=0.5, discount=DISCOUNT, hidden=(), learning_rate=0.02, decay=6000, batch=32,
-            capacity=S * A, warmup=0, steps=S * A, updates=100, **target,
+            capacity=S * A, warmup=0, steps=S * A, environments=1, updates=100, **target,
         )
     )  # fmt: skip
     state = jax.jit(lambda state: jax.lax.scan(lambda now, key: agent.update(now, key, lived), state, KEYS))(

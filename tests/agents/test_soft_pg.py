@@ -28,7 +28,7 @@ from problems import random_problem
 
 S, A, DISCOUNT, TEMPERATURE = 4, 3, 0.8, 3.0
 KEY = jax.random.key(0, impl="threefry2x32")
-EPISODES, LENGTH = 20_000, 60
+EPISODES, LENGTH = 8_000, 50
 
 
 def exact_gradients(problem, logits):
@@ -83,8 +83,8 @@ def episodes_of(problem, logits):
 
 
 def test_sampled_gradients_have_the_exact_mean_and_the_entropy_bonus_is_far_from_it():
-    """Within 5 standard errors of 20 000 episodes, for any baseline; what is left of an episode after 60 steps has a
-    chance of 2e-6. The two objectives differ by more than 25 standard errors where some states are places of more
+    """Within 5 standard errors of 8000 episodes, for any baseline; what is left of an episode after 50 steps has a
+    chance of 1e-5. The two objectives differ by more than 15 standard errors where some states are places of more
     entropy than others, and actions lead there.
     """
     rng = np.random.default_rng(1)
@@ -122,7 +122,7 @@ def test_sampled_gradients_have_the_exact_mean_and_the_entropy_bonus_is_far_from
         sampled = np.asarray(sampled, np.float64)
         error = sampled.std(0) / math.sqrt(EPISODES)
         assert np.all(np.abs(sampled.mean(0) - expected) < 5 * error)
-        assert np.max(np.abs(sampled.mean(0) - other) / error) > 25
+        assert np.max(np.abs(sampled.mean(0) - other) / error) > 15
 
 
 def test_the_advantage_holds_the_entropy_of_later_steps_and_not_of_its_own():
@@ -189,8 +189,8 @@ def test_rows_that_no_one_lived_through_change_nothing():
             jnp.full(32, -1.0), jnp.where(valid, 0.5, fill), jnp.zeros(32),
         )  # fmt: skip
 
-    losses = [policy_loss(policy, KEY, batch(fill), 0.1, 0.2)[0] for fill in (0.0, 3.0)]
-    np.testing.assert_array_equal(*losses)
+    first, second = (policy_loss(policy, KEY, batch(fill), 0.1, 0.2)[0] for fill in (0.0, 3.0))
+    assert first == second
 
 
 def test_beyond_the_clip_a_step_counts_no_more():

@@ -65,9 +65,9 @@ def test_what_fills_the_rows_that_are_not_valid_does_not_matter():
         terminated | ~valid,
         truncated | ~valid,
     )
-    answers = [
-        lambda_returns(*rows, valid, discount=DISCOUNT, trace=0.8)
+    first, second = (
+        np.asarray(lambda_returns(*rows, valid, discount=DISCOUNT, trace=0.8))
         for rows in ((reward, value_next, terminated, truncated), other)
-    ]
-    np.testing.assert_array_equal(*answers)
-    assert not np.any(np.asarray(answers[0])[~valid])
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.any(first[~valid])

@@ -35,7 +35,9 @@ from maxentrl.learn.targets import copied_every, polyak
 class SoftDQNSettings:
     """Settings of soft DQN.
 
-    temperature: in units of reward, in [0, inf). At 0 it is DQN, and acts by `epsilon`.
+    temperature: in units of reward, in [0, inf). At 0 it is DQN, and acts by `epsilon`. A good one is about the reward
+        of a step: then states from which little care is needed are worth more than those where each action matters,
+        which leads away from danger long before it is near, and the learned policy stays good.
     discount: in [0, 1].
     learning_rate: of Adam.
     decay: gradient steps over which the learning rate falls linearly to 0, after which nothing is learned any more;
@@ -55,7 +57,7 @@ class SoftDQNSettings:
     epsilon_decay: gradient steps over which that chance falls from 1 to `epsilon`.
     """
 
-    temperature: float = 0.05
+    temperature: float = 1.0
     discount: float = 0.99
     learning_rate: float = 1e-3
     decay: int | None = None
@@ -63,10 +65,10 @@ class SoftDQNSettings:
     batch: int = 128
     capacity: int = 100_000
     warmup: int = 1000
-    updates: int = 1
+    updates: int = 2
     steps: int = 1
-    environments: int = 1
-    target_rate: float = 0.005
+    environments: int = 4
+    target_rate: float = 0.02
     target_interval: int | None = None
     huber: float | None = None
     double: bool = False

@@ -57,7 +57,7 @@ class SoftPGSettings:
     the objective is the clipped surrogate of Schulman et al. (2017), of the soft advantages.
     """
 
-    temperature: float = 0.01
+    temperature: float = 0.1
     discount: float = 0.99
     trace: float = 0.95
     learning_rate: float = 1e-3
@@ -201,7 +201,7 @@ def _agent(name: str, settings: SoftPGSettings, counted: Callable[[Any, Any, flo
         outputs = width(action)
         layers = mlp((width(observation), *settings.hidden, outputs), last=0.01).init(for_policy)
         value = mlp((width(observation), *settings.hidden, 1)).init(for_value)
-        policy = Policy(layers, None if isinstance(action, Discrete) else jnp.zeros(outputs))
+        policy: Any = Policy(layers, None if isinstance(action, Discrete) else jnp.zeros(outputs))
         return SoftPG(
             policy, value, (optimiser.init(policy), optimiser.init(value)), jnp.zeros((), jnp.int32)
         )
@@ -240,10 +240,8 @@ def _agent(name: str, settings: SoftPGSettings, counted: Callable[[Any, Any, flo
             loss = jax.value_and_grad(policy_loss, has_aux=True)
             (_, info), slope = loss(state.policy, key, batch, scale * temperature, settings.clip)
             error, slope_value = jax.value_and_grad(value_loss)(state.value, batch)
-            change, first = optimiser.update(slope, state.optimisers[0])
-            change_value, second = optimiser.update(slope_value, state.optimisers[1])
-            policy = optax.apply_updates(state.policy, change)
-            value = optax.apply_updates(state.value, change_value)
+            policy, first = _descend(optimiser, slope, state.optimisers[0], state.policy)
+            value, second = _descend(optimiser, slope_value, state.optimisers[1], state.value)
             return SoftPG(policy, value, (first, second), state.made + 1), {"value_loss": error, **info}
 
         def epoch(state: SoftPG, key):
@@ -315,6 +313,11 @@ def _optimiser(settings: SoftPGSettings) -> optax.GradientTransformation:
     schedule = rate if settings.decay is None else optax.linear_schedule(rate, 0.0, settings.decay)
     shorten = optax.identity() if settings.max_norm is None else optax.clip_by_global_norm(settings.max_norm)
     return optax.chain(shorten, optax.adam(schedule, eps=1e-5))
+
+
+def _descend(optimiser: optax.GradientTransformation, slope, memory, parameters: Any) -> tuple[Any, Any]:
+    change, memory = optimiser.update(slope, memory)
+    return optax.apply_updates(parameters, change), memory
 
 
 def _check_settings(name: str, settings: SoftPGSettings) -> None:
