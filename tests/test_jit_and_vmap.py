@@ -122,12 +122,15 @@ ON_THE_HOST = {
     "InfeasibleError",
     "InputError",
     "Trajectories",
+    "agents",
     "assess",
     "envs",
     "irl",
+    "load_agent",
     "load_problem",
     "read_trajectories",
     "save_problem",
+    "train",
     "write_trajectories",
 }
 """Names that are not functions of arrays: errors, files, records read from files, and rooms with tests of
