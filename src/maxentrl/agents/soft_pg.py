@@ -57,16 +57,16 @@ class SoftPGSettings:
     the objective is the clipped surrogate of Schulman et al. (2017), of the soft advantages.
     """
 
-    temperature: float = 0.1
+    temperature: float = 0.3
     discount: float = 0.99
-    trace: float = 0.95
+    trace: float = 0.98
     learning_rate: float = 1e-3
     decay: int | None = None
     hidden: tuple[int, ...] = (64, 64)
-    steps: int = 64
+    steps: int = 128
     environments: int = 16
     epochs: int = 10
-    minibatches: int = 4
+    minibatches: int = 8
     clip: float | None = 0.2
     normalise: bool = True
     max_norm: float | None = 0.5
