@@ -8,6 +8,7 @@ and `from_units` are the way there and back; a log-density per unit of the envir
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
@@ -16,7 +17,8 @@ import numpy as np
 from maxentrl.core.check import InputError
 
 
-class Discrete(NamedTuple):
+@dataclass(frozen=True)
+class Discrete:
     """A whole number in [0, count)."""
 
     count: int

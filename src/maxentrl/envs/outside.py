@@ -11,7 +11,7 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Arrived, Outside
-from maxentrl.core.spaces import Space
+from maxentrl.core.spaces import Box, Space
 from maxentrl.envs.episodes import DIGEST, Episodes, Past, check_seed
 from maxentrl.envs.layout import check_layout, native_actions
 from maxentrl.envs.loading import called, examine, heard, load, make
@@ -119,7 +119,7 @@ class Separate:
     def step(self, action: np.ndarray) -> Arrived:
         seed = self._begun()
         native = native_actions(self._space, action, self.count)
-        action = np.asarray(action, np.int32 if self._space.shape == () else np.float32)
+        action = np.asarray(action, np.float32 if isinstance(self.action, Box) else np.int32)
         observation = np.empty((self.count, self.layout.width), np.float32)
         reached = np.empty_like(observation)
         reward = np.empty(self.count, np.float32)
@@ -180,9 +180,9 @@ class Separate:
             raise InputError(
                 f"what was saved is of {episodes.size} environments, and {self.name} has {self.count} here."
             )
-        discrete = self._space.shape == ()
-        shape = (int(steps.sum()),) if discrete else (int(steps.sum()), *np.shape(self.action[0]))
-        kind = np.int32 if discrete else np.float32
+        inner = self.action.shape if isinstance(self.action, Box) else ()
+        shape = (int(steps.sum()), *inner)
+        kind = np.float32 if isinstance(self.action, Box) else np.int32
         if found["actions"].shape != shape or found["actions"].dtype != kind:
             raise InputError(
                 f"what was saved of {self.name} holds actions of shape {found['actions'].shape} and type "

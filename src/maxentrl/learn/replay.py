@@ -189,4 +189,5 @@ def _unpack(rows, like: Transition) -> Transition:
         part = rows[:, at : at + size].reshape(-1, *x.shape)
         fields.append(part > 0.5 if x.dtype == bool else part.astype(x.dtype))
         at += size
-    return Transition(*fields, jnp.ones(len(rows), bool))
+    fields.append(jnp.ones(len(rows), bool))
+    return Transition(*fields)

@@ -56,19 +56,20 @@ def compiled_world(agent: Agent, env: Env, seeds: Sequence[int], starts: Sequenc
     """
     agent.check(*inside.spaces(env))
     check_bounded(inside.spaces(env)[1], f"the action space of {env.name}")
-    over_seeds = jax.lax.map if jax.default_backend() == "cpu" else lambda f, x: jax.vmap(f)(x)
-    if len(seeds) == 1:
 
-        def over_seeds(f, x):
-            return jax.tree.map(lambda y: y[None], f(jax.tree.map(lambda y: y[0], x)))
+    def over_seeds(function, tree):
+        if len(seeds) == 1:
+            return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], tree)))
+        if jax.default_backend() == "cpu":
+            return jax.lax.map(function, tree)
+        return jax.vmap(function)(tree)
 
     keys = jnp.stack([key_of(seed) for seed in seeds])
     start_keys = jnp.stack([jax.random.fold_in(key_of(start), 1) for start in starts])
     limit = env.limit or LIMIT
 
     def evaluate(tree):
-        found = over_seeds(lambda state: inside.evaluate(agent, env, state, start_keys, limit), tree.agent)
-        return found
+        return over_seeds(lambda state: inside.evaluate(agent, env, state, start_keys, limit), tree.agent)
 
     begin = jax.jit(lambda keys: over_seeds(lambda key: inside.begin(agent, env, key), keys))
     advance = jax.jit(
