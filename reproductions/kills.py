@@ -27,7 +27,7 @@ from pathlib import Path
 import learning
 import numpy as np
 
-COMMON = ["--seeds", "0,1", "--evaluations", "2", "--log-every", "100", "--evaluate-every", "500"]
+COMMON = ["--seeds", "0", "--evaluations", "2", "--log-every", "100", "--evaluate-every", "500"]
 CASES = {
     "soft_q": ["--env", "chain", "--steps", "4000", "--checkpoint-every", "100"],
     "soft_dqn": ["--env", "cartpole", "--steps", "3000", "--checkpoint-every", "100", "--warmup", "100"],
@@ -133,7 +133,7 @@ def table(rows: list[list[str]]) -> str:
         "bar",
     ]
     width = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    lines = learning.header("Killed and resumed", [0, 1])
+    lines = learning.header("Killed and resumed", [0])
     lines += [
         "  ".join(c.ljust(w) for c, w in zip(row, width, strict=True)).rstrip() for row in [heads, *rows]
     ]
