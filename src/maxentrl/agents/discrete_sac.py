@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from maxentrl.agents.sac import (
+    SACState,
     about_targets,
+    begun,
     bootstrapped,
     check_settings,
     check_temperature_bounds,
@@ -34,7 +35,7 @@ from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen, entropy
 from maxentrl.core.spaces import Discrete, Space, width
 from maxentrl.learn.nets import forward, mlp
-from maxentrl.learn.replay import Learner, off_policy
+from maxentrl.learn.replay import Learner, from_memory
 from maxentrl.learn.targets import polyak
 
 
@@ -142,18 +143,6 @@ def out_of_reach(
     return None
 
 
-class DiscreteSACState(NamedTuple):
-    """policy: layers. critics, slow_critics: two of them. log_temperature: []. The others belong to Adam."""
-
-    policy: Any
-    critics: Any
-    slow_critics: Any
-    log_temperature: jax.Array
-    policy_adam: Any
-    critics_adam: Any
-    temperature_adam: Any
-
-
 def discrete_sac(settings: DiscreteSACSettings = DiscreteSACSettings()) -> Agent:
     """Soft actor-critic with exact means over discrete actions, as in the words at the top of this file.
 
@@ -165,18 +154,7 @@ def discrete_sac(settings: DiscreteSACSettings = DiscreteSACSettings()) -> Agent
     Raises:
         InputError: for settings out of range; `check` raises it where actions are not discrete.
     """
-    return off_policy(
-        "discrete_sac",
-        settings,
-        _check_spaces,
-        learner(settings),
-        capacity=settings.capacity,
-        batch=settings.batch,
-        warmup=settings.warmup,
-        updates=settings.updates,
-        steps=settings.steps,
-        environments=settings.environments,
-    )
+    return from_memory("discrete_sac", settings, _check_spaces, learner(settings))
 
 
 def _check_spaces(observation: Space, action: Space) -> None:
@@ -199,24 +177,14 @@ def learner(settings: DiscreteSACSettings) -> Learner:
     adam = optax.adam(settings.learning_rate)
     low, high = (math.log(bound) for bound in settings.temperature_bounds)
 
-    def init(key, observation: Space, action: Space) -> DiscreteSACState:
+    def init(key, observation: Space, action: Space) -> SACState:
         sizes = (width(observation), *settings.hidden, width(action))
         first, second, actor = jax.random.split(key, 3)
         policy = mlp(sizes, last=0.01).init(actor)
         critics = (mlp(sizes).init(first), mlp(sizes).init(second))
-        begin = min(max(0.0, low), high) if settings.temperature is None else math.log(settings.temperature)
-        log_temperature = jnp.asarray(begin)
-        return DiscreteSACState(
-            policy,
-            critics,
-            jax.tree.map(jnp.array, critics),
-            log_temperature,
-            adam.init(policy),
-            adam.init(critics),
-            adam.init(log_temperature),
-        )
+        return begun(policy, critics, settings, adam)
 
-    def learn(state: DiscreteSACState, key, batch: Transition):
+    def learn(state: SACState, key, batch: Transition):
         del key  # nothing is sampled
         temperature = jnp.exp(state.log_temperature)
 
@@ -254,7 +222,7 @@ def learner(settings: DiscreteSACSettings) -> Learner:
             "target_out_of_reach": stuck,
         }
         slow_critics = polyak(state.slow_critics, critics, settings.target_rate)
-        return DiscreteSACState(
+        return SACState(
             policy, critics, slow_critics, log_temperature, policy_adam, critics_adam, temperature_adam
         ), info
 

@@ -28,7 +28,7 @@ from maxentrl.core.check import InputError, check_choice, check_discount
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.spaces import Space, width
 from maxentrl.learn.nets import forward, forward_two, mlp
-from maxentrl.learn.replay import Learner, off_policy
+from maxentrl.learn.replay import Learner, from_memory
 from maxentrl.learn.targets import polyak
 
 
@@ -141,6 +141,22 @@ class SACState(NamedTuple):
     temperature_adam: Any
 
 
+def begun(policy, critics, settings, adam: optax.GradientTransformation) -> SACState:
+    """The state before the first gradient step; the slow critics begin as copies of the critics."""
+    low, high = (math.log(bound) for bound in settings.temperature_bounds)
+    given = settings.temperature
+    log_temperature = jnp.asarray(min(max(0.0, low), high) if given is None else math.log(given))
+    return SACState(
+        policy,
+        critics,
+        jax.tree.map(jnp.array, critics),
+        log_temperature,
+        adam.init(policy),
+        adam.init(critics),
+        adam.init(log_temperature),
+    )
+
+
 def sac(settings: SACSettings = SACSettings()) -> Agent:
     """Soft actor-critic with two critics, as in the words at the top of this file.
 
@@ -151,7 +167,7 @@ def sac(settings: SACSettings = SACSettings()) -> Agent:
     Raises:
         InputError: for settings out of range; `check` raises it for spaces without bounds or with discrete actions.
     """
-    return from_memory("sac", settings, learner(settings))
+    return continuous("sac", settings, learner(settings))
 
 
 def learner(settings: SACSettings) -> Learner:
@@ -167,17 +183,7 @@ def learner(settings: SACSettings) -> Learner:
         first, second, actor = jax.random.split(key, 3)
         policy = mlp((seen, *settings.hidden, 2 * done), last=0.01).init(actor)
         critics = (critic.init(first), critic.init(second))
-        begin = min(max(0.0, low), high) if settings.temperature is None else math.log(settings.temperature)
-        log_temperature = jnp.asarray(begin)
-        return SACState(
-            policy,
-            critics,
-            jax.tree.map(jnp.array, critics),
-            log_temperature,
-            adam.init(policy),
-            adam.init(critics),
-            adam.init(log_temperature),
-        )
+        return begun(policy, critics, settings, adam)
 
     def learn(state: SACState, key, batch: Transition) -> tuple[SACState, dict[str, jax.Array]]:
         noise_next, noise_now = jax.random.normal(key, (2, *batch.action.shape), batch.action.dtype)
@@ -233,20 +239,9 @@ def about_targets(target, values, valid) -> dict[str, jax.Array]:
     }
 
 
-def from_memory(name: str, settings, learner: Learner) -> Agent:
-    """The `Agent` that makes these gradient steps from memory, as often as its settings say."""
-    return off_policy(
-        name,
-        settings,
-        lambda observation, action: check_continuous(name, action),
-        learner,
-        capacity=settings.capacity,
-        batch=settings.batch,
-        warmup=settings.warmup,
-        updates=settings.updates,
-        steps=settings.steps,
-        environments=settings.environments,
-    )
+def continuous(name: str, settings, learner: Learner) -> Agent:
+    """The `Agent` that makes these gradient steps from memory, where actions are continuous."""
+    return from_memory(name, settings, lambda observation, action: check_continuous(name, action), learner)
 
 
 def check_settings(name: str, settings) -> None:

@@ -27,9 +27,9 @@ from maxentrl.agents.sac import (
     about_targets,
     bootstrapped,
     check_settings,
+    continuous,
     critic_loss,
     descend,
-    from_memory,
     mean_of,
     policy_loss,
     values_of_actions,
@@ -101,7 +101,7 @@ def sac_v1(settings: SACv1Settings = SACv1Settings()) -> Agent:
     Raises:
         InputError: for settings out of range; `check` raises it for spaces without bounds or with discrete actions.
     """
-    return from_memory("sac_v1", settings, learner(settings))
+    return continuous("sac_v1", settings, learner(settings))
 
 
 def learner(settings: SACv1Settings) -> Learner:

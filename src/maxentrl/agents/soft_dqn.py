@@ -27,7 +27,7 @@ from maxentrl.core.distributions import chosen
 from maxentrl.core.soft import kl, tilt
 from maxentrl.core.spaces import Discrete, Space, width
 from maxentrl.learn.nets import forward, mlp
-from maxentrl.learn.replay import Learner, off_policy
+from maxentrl.learn.replay import Learner, from_memory
 from maxentrl.learn.targets import copied_every, polyak
 
 
@@ -102,18 +102,7 @@ def soft_dqn(settings: SoftDQNSettings = SoftDQNSettings()) -> Agent:
     Source: Mnih et al. (2015) at temperature 0; Levine (2018), section 4.2. Departures: the target network follows
     smoothly, unless `target_interval` is given; Adam instead of RMSProp.
     """
-    return off_policy(
-        "soft_dqn",
-        settings,
-        check_discrete,
-        learner(settings),
-        capacity=settings.capacity,
-        batch=settings.batch,
-        warmup=settings.warmup,
-        updates=settings.updates,
-        steps=settings.steps,
-        environments=settings.environments,
-    )
+    return from_memory("soft_dqn", settings, check_discrete, learner(settings))
 
 
 def learner(settings: SoftDQNSettings) -> Learner:

@@ -114,12 +114,7 @@ def advance(agent: Agent, world: Outside, programs: Programs, running: Running, 
             if over.any():
                 finished.append((over, score.copy(), length.copy()))
                 score[over], length[over] = 0, 0
-        steps = lived[0] if agent.steps == 1 else None
-        together = (
-            jax.tree.map(lambda x: x[None], steps)
-            if steps is not None
-            else jax.tree.map(lambda *x: np.stack(x), *lived)
-        )
+        together = jax.tree.map(lambda *x: np.stack(x), *lived)
         learning, drawn = programs.turn(learning, together, observation)
         action = np.asarray(drawn)
     tally = learning.tally

@@ -7,7 +7,7 @@ batch is to gather whole rows. Whole numbers below 2^24 are exact in float32, so
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -84,6 +84,42 @@ class Remembering(NamedTuple):
     learner: Any
     memory: Memory
     seen: jax.Array
+
+
+@runtime_checkable
+class MemorySettings(Protocol):
+    """What the settings of an agent with a memory say of it; the words are those of `off_policy`."""
+
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def warmup(self) -> int: ...
+    @property
+    def updates(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def environments(self) -> int: ...
+
+
+def from_memory(
+    name: str, settings: MemorySettings, check: Callable[[Space, Space], None], learner: Learner
+) -> Agent:
+    """The `Agent` of `off_policy` whose counts stand in its settings."""
+    return off_policy(
+        name,
+        settings,
+        check,
+        learner,
+        capacity=settings.capacity,
+        batch=settings.batch,
+        warmup=settings.warmup,
+        updates=settings.updates,
+        steps=settings.steps,
+        environments=settings.environments,
+    )
 
 
 def off_policy(
