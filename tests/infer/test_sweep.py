@@ -101,7 +101,15 @@ def turned() -> Sparse:
     return Sparse(*jax.tree.leaves(lists), arrivals=arrivals(lists.successor, lists.probability))
 
 
-FORMS = pytest.mark.parametrize("form", [crowd, turned])
+def parted() -> Sparse:
+    """The same as if no two actions' flows fitted into the cache: each action has lists of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maxentrl.models.arrivals.CACHE", 1)
+        patch.setattr("maxentrl.models.arrivals.FEW", 1)
+        return turned()
+
+
+FORMS = pytest.mark.parametrize("form", [crowd, turned, parted])
 
 
 @FORMS
@@ -147,6 +155,14 @@ def test_a_message_sent_with_common_weights_is_the_same_mass_sent_in_logs(spread
     np.testing.assert_allclose(
         found, expected, rtol=0, atol=4 * A * K * S * (1 + 2 * spread) * EPS["float64"]
     )
+
+
+def test_lists_in_parts_read_the_flow_of_one_action_each():
+    together, apart = turned().arrivals, parted().arrivals
+    assert together is not None and apart is not None
+    for arrived, whole in ((together, False), (apart, True)):
+        used = np.where(arrived.probability > 0, arrived.source // S, -1)
+        assert all(len(set(row[row >= 0])) <= 1 for row in used) is whole
 
 
 def test_states_whose_neighbours_lead_to_neighbours_are_local():

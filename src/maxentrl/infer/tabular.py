@@ -30,7 +30,7 @@ def prepared(mdp: TabularMDP, horizon: int, *, weighted: bool) -> TabularMDP:
     lists = mdp.transition
     if not is_concrete(mdp) or isinstance(lists, Dense) or horizon < LONG or lists.probability.size < LARGE:
         return mdp
-    return mdp.with_arrivals() if weighted or cores() > 1 else mdp
+    return mdp.with_arrivals(weighted=weighted) if weighted or cores() > 1 else mdp
 
 
 def rewards_in_time(mdp: TabularMDP):

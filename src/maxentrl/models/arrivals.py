@@ -18,6 +18,10 @@ from scipy.sparse import csr_matrix
 from maxentrl.core.precision import aligned
 from maxentrl.core.types import Array
 
+REST, CACHE, FEW = 4, 8 << 20, 4
+"""What an entry of the rest costs, in entries of a list: it is gathered and scattered, one after the other.
+Bytes that a list may read at random without waiting for memory. Mean arrivals below which lists are mostly padding."""
+
 
 class Arrivals(eqx.Module):
     """The transitions in order of arrival: lists of one width, and a rest where more arrive than it holds.
@@ -65,31 +69,66 @@ def _take(values, index):
     return values.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
-def arrivals(successor, probability) -> Arrivals:
+def arrivals(successor, probability, *, weighted: bool = False) -> Arrivals:
     """Turn successor lists [A, K, S] round, on the host, in time and memory proportional to their entries.
 
-    The width is the mean number of arrivals, rounded up: on random graphs a tenth of the entries is then in
-    the rest, on grids next to none, and a state that everything leads to lengthens no list but its own.
+    weighted: whether this is for `Arrivals.weighted` alone, which collects from one number per state. What is
+    collected from [A, S] is read in parts, some actions after the others, so that what a list reads at random stays
+    in a core's reach.
     """
-    _, count, states = np.shape(probability)
-    probability = np.asarray(probability).reshape(-1)
+    actions, _, states = np.shape(probability)
+    together = actions if weighted else _together(np.asarray(probability))
+    parts = [
+        _turned(
+            np.asarray(successor[a : a + together]), np.asarray(probability[a : a + together]), a * states
+        )
+        for a in range(0, actions, together)
+    ]
+    source, weight, *rest = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Arrivals(aligned(source), aligned(weight), *rest)
+
+
+def _together(probability: np.ndarray) -> int:
+    """How many actions share their lists: what they read fits into the cache, and lists of few have much padding."""
+    actions, _, states = probability.shape
+    each = np.count_nonzero(probability) / (actions * states)
+    fitting = CACHE // (states * probability.itemsize)
+    return int(min(actions, max(1, fitting, np.ceil(FEW / max(each, FEW / actions)))))
+
+
+def _turned(successor: np.ndarray, probability: np.ndarray, first: int) -> tuple[np.ndarray, ...]:
+    """Source and weight [W, S]; target, source and weight [R] of the rest. The first state's number is `first`."""
+    _, count, states = probability.shape
+    probability = probability.reshape(-1)
     entries = np.flatnonzero(probability > 0).astype(np.int32)
-    target = np.asarray(successor).reshape(-1)[entries]
+    target = successor.reshape(-1)[entries]
     # A matrix with one entry in each row; turning it to columns sorts the entries by target in linear time.
     one_each = np.arange(len(entries) + 1, dtype=np.int32)
     by_target = csr_matrix((entries, target, one_each), shape=(len(entries), states)).tocsc()
     entry: np.ndarray = by_target.data
     begin: np.ndarray = by_target.indptr
     arriving = np.diff(begin)
-    width = -(-len(entries) // states)
+    width = _width(arriving)
     target = np.repeat(np.arange(states, dtype=np.int32), arriving)
     slot = np.arange(len(entries), dtype=np.int32) - np.repeat(begin[:-1], arriving)
-    origin = (entry // (count * states)) * states + entry % states
+    origin = (first + (entry // (count * states)) * states + entry % states).astype(np.int32)
     early = slot < width
     source = np.zeros((width, states), np.int32)
     weight = np.zeros((width, states), probability.dtype)
     source[slot[early], target[early]] = origin[early]
     weight[slot[early], target[early]] = probability[entry[early]]
     late = ~early
-    rest = target[late], origin[late], probability[entry[late]]
-    return Arrivals(aligned(source), aligned(weight), *rest)
+    return source, weight, target[late], origin[late], probability[entry[late]]
+
+
+def _width(arriving: np.ndarray) -> int:
+    """The width W of lists for which S W + REST * (entries of the rest) is smallest, from the arrivals at each state.
+
+    On grids that is the mean; on random graphs a little more, and a tenth to a twentieth of the entries is in the
+    rest. A state that everything leads to lengthens no list but its own.
+    """
+    having = np.bincount(arriving)
+    # more[w]: the states in which more than w entries arrive. Their sum from w on is what width w leaves over.
+    more = len(arriving) - np.cumsum(having)
+    rest = np.cumsum(more[::-1])[::-1]
+    return int(np.argmin(np.arange(len(having)) * len(arriving) + REST * rest))

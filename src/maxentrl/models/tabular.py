@@ -186,19 +186,18 @@ class TabularMDP(eqx.Module):
             terminal = _check_terminal(np.asarray(terminal) | np.asarray(self.terminal), self.states)
         return self._replace(terminal=jnp.asarray(terminal) | jnp.asarray(self.terminal))
 
-    def with_arrivals(self) -> TabularMDP:
+    def with_arrivals(self, *, weighted: bool = False) -> TabularMDP:
         """The same process with a second copy of its successor lists, in order of arrival; itself when dense.
 
         On several cores, or an accelerator, mass then moves forward about twice as fast. `posterior` and
-        `occupancy` do this themselves over long horizons; do it once where they are called often.
+        `occupancy` do this themselves over long horizons; do it once where they are called often. `weighted`: laid
+        out for messages of rewards that stay the same, which `posterior` sends, instead of for policies.
         """
         lists = self.transition
         if isinstance(lists, Dense) or lists.arrivals is not None:
             return self
-        turned = Sparse(
-            lists.successor, lists.probability, lists.local, arrivals(lists.successor, lists.probability)
-        )
-        return self._replace(transition=turned)
+        turned = arrivals(lists.successor, lists.probability, weighted=weighted)
+        return self._replace(transition=Sparse(lists.successor, lists.probability, lists.local, turned))
 
     def bare(self) -> TabularMDP:
         """The same process without names and coordinates: what keys compiled functions stays small."""
