@@ -201,9 +201,12 @@ def lived_otherwise(change):
 def acts_otherwise(change):
     """Soft Q-learning whose values are right and whose policy is not."""
     agent = agents.make("soft_q", {"discount": G, "temperature": T})
-    return agent._replace(
-        log_density=lambda table, seen, action: agent.log_density(*change(table, seen), action)
-    )
+
+    def log_density(table, seen, action):
+        table, seen = change(table, seen)
+        return agent.log_density(table, seen, action)
+
+    return agent._replace(log_density=log_density)
 
 
 def first(seen):

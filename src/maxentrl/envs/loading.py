@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -36,7 +37,7 @@ writes over was copied before.
 """
 
 
-def load(name: str, arguments: Mapping[str, Any] | None = None) -> Any:
+def load(name: str, arguments: Mapping[str, Any] | None = None, count: int = 1) -> Any:
     """An environment by name.
 
     Args:
@@ -44,6 +45,7 @@ def load(name: str, arguments: Mapping[str, Any] | None = None) -> Any:
             where the module is looked for in the working directory and then where Python looks; or `module:id`, for an
             id that the module registers.
         arguments: handed to it by name.
+        count: how many environments are wanted, for one's own that makes them as a vector (see `make`).
 
     Returns:
         A `gymnasium.Env`, or a `gymnasium.vector.VectorEnv` where one's own function makes that.
@@ -74,22 +76,33 @@ def load(name: str, arguments: Mapping[str, Any] | None = None) -> Any:
         raise InputError(
             f"{name} must be a class or a function that makes an environment; it is a {type(maker).__name__}."
         )
-    return make(maker, name, arguments)
+    return make(maker, name, arguments, count)
 
 
-def make(maker: Callable[..., Any], name: str, arguments: Mapping[str, Any]) -> Any:
+def make(maker: Callable[..., Any], name: str, arguments: Mapping[str, Any], count: int = 1) -> Any:
     """What a function or class makes of arguments, which must be an environment.
+
+    One that has an argument `num_envs`, as Gymnasium's vector environments do, is told the count by it.
 
     Raises:
         InputError: if it is none, if the arguments are not taken, or if making it failed.
     """
     with _in_a_sentence(name, arguments):
-        env = maker(**arguments)
+        env = maker(**({"num_envs": count} if _takes_count(maker) else {}) | dict(arguments))
     if not isinstance(env, gymnasium.Env | gymnasium.vector.VectorEnv):
         raise InputError(
             f"{name} must make a gymnasium.Env; it made a {type(env).__module__}.{type(env).__qualname__}."
         )
     return env
+
+
+def _takes_count(maker: Callable[..., Any]) -> bool:
+    if isinstance(maker, type) and issubclass(maker, gymnasium.Env):
+        return False
+    try:
+        return "num_envs" in inspect.signature(maker).parameters
+    except (TypeError, ValueError):  # made in C, and silent about it
+        return False
 
 
 def called(env: gymnasium.Env | gymnasium.vector.VectorEnv) -> str:

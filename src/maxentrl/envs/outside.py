@@ -28,8 +28,9 @@ def outside(
 
     Args:
         env: a Gymnasium id or `module:Name` (see `load`), a function or class that makes a new environment at each
-            call, or a vector environment.
-        count: N, how many act side by side; one after the other, in this process. A vector environment brings its own.
+            call, or a vector environment, such as one of Gymnasium's whose environments have a process each.
+        count: N, how many act side by side; one after the other, in this process. A vector environment brings its
+            own; a function or class that makes one is told it as `num_envs`.
         arguments: handed to whatever makes the environment.
         check: try one environment, which is then thrown away, before the others are used (see `loading.examine`). What
             it says without being wrong is in `remarks`.
@@ -61,8 +62,8 @@ def outside(
 
     def another():
         if isinstance(env, str):
-            return load(env, arguments)
-        return make(env, getattr(env, "__name__", type(env).__name__), arguments or {})
+            return load(env, arguments, count)
+        return make(env, getattr(env, "__name__", type(env).__name__), arguments or {}, count)
 
     with heard(remarks):
         first = another()

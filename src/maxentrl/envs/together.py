@@ -37,10 +37,12 @@ class Together:
         self.action: Space = action_space(envs.single_action_space)
         self.limit = envs.spec.max_episode_steps if envs.spec else None
         mode = (envs.metadata or {}).get("autoreset_mode")
-        self.remarks: tuple[str, ...] = ()
+        self.remarks: tuple[str, ...] = (
+            f"{self.name} is a vector environment, so a run in it cannot be continued bit for bit.",
+        )
         if mode is None:
             mode = NEXT_STEP
-            self.remarks = (
+            self.remarks += (
                 "The vector environment does not say when it begins episodes anew (its metadata have no "
                 "'autoreset_mode'); taken for the next step.",
             )
