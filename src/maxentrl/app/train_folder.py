@@ -12,6 +12,7 @@ with the same files as one that was not; only timing.json differs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -78,7 +79,9 @@ class Folder:
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            # Rows are handed over one by one, so that one which still waits here was refused, and told of, before.
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
 
     def end(self, run: Run, page: Callable[[Path], str], timing: Mapping[str, Any]) -> None:
@@ -111,8 +114,7 @@ class Folder:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _left(self) -> str:
-        kept = checkpoint.files(self.checkpoints)
-        return f"The last good checkpoint is {kept[0]}." if kept else "There is no checkpoint from before."
+        return checkpoint.left(self.checkpoints)
 
 
 def begin(place: Path, settings: Mapping[str, Any]) -> Folder:

@@ -109,6 +109,12 @@ def files(folder: str | Path) -> list[Path]:
     return sorted((p for p in found if re.fullmatch(r"step-\d{12}\.safetensors", p.name)), reverse=True)
 
 
+def left(folder: str | Path | None) -> str:
+    """A sentence for whoever lost the run of that folder just now."""
+    kept = files(folder) if folder is not None else []
+    return f"The last good checkpoint is {kept[0]}." if kept else "There is no checkpoint from before."
+
+
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the facts of a checkpoint.
 

@@ -115,9 +115,11 @@ def train(
         for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise DivergedError(_lost(name, at * per, folder))
-        checkpoint.write(
-            folder, at * per, arrays, {"step": at * per, **facts()}, every=checkpoint_every * per
-        )
+        about = {"step": at * per, **facts()}
+        try:
+            checkpoint.write(folder, at * per, arrays, about, every=checkpoint_every * per)
+        except InputError as error:
+            raise InputError(f"{error} {checkpoint.left(folder)}") from error
 
     kept = at if resume is not None else -1
     while at < last:
@@ -165,14 +167,9 @@ def _diverged(name: str, iteration: int, seed: int, per: int, largest: float, fo
     )
     return (
         f"{name.replace('_', ' ')} was no finite number at step {(iteration + 1) * per} of seed {seed}. {cause} "
-        f"{_left(folder)}"
+        f"{checkpoint.left(folder)}"
     )
 
 
 def _lost(name: str, step: int, folder: Path) -> str:
-    return f"{name} was no finite number at step {step}, so no checkpoint was written there. {_left(folder)}"
-
-
-def _left(folder: Path | None) -> str:
-    kept = checkpoint.files(folder) if folder is not None else []
-    return f"The last good checkpoint is {kept[0]}." if kept else "There is no checkpoint from before."
+    return f"{name} was no finite number at step {step}, so no checkpoint was written there. {checkpoint.left(folder)}"
