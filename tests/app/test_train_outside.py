@@ -1,0 +1,168 @@
+"""Training in environments of Gymnasium's kind: gone on with by another process, as vectors, and going wrong on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from app.small_training import COMMAND, contents, toys  # noqa: F401 - a fixture
+from maxentrl.app import cli, train_folder
+
+pytestmark = pytest.mark.usefixtures("toys")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """The working directory, in which modules of one's own are found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+PENDULUM = (
+    "train", "sac", "--env", "Pendulum-v1", "--seeds", "3,4", "--hidden", "8", "--batch", "4", "--capacity", "150",
+    "--warmup", "20", "--environments", "2", "--log-every", "50", "--evaluate-every", "240", "--checkpoint-every", "80",
+    "--evaluations", "1",
+)  # fmt: skip
+
+
+def test_another_process_goes_on_in_the_middle_of_an_episode_to_the_bytes_of_a_straight_run(
+    here, monkeypatch
+):
+    assert cli.main([*PENDULUM, "--steps", "240", "--out", "whole"]) == cli.DONE
+    add = train_folder.Folder.add
+
+    def struck(self, row):
+        add(self, row)
+        if (row["step"], row["seed"]) == (100, 3):  # 2 environments stand at step 50 of episodes of 200
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_folder.Folder, "add", struck)
+        assert cli.main([*PENDULUM, "--steps", "240", "--out", "run"]) == cli.INTERRUPTED
+    program = "import sys; from maxentrl.app.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *PENDULUM, "--steps", "240", "--out", "run", "--resume"],
+        env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # as here
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == cli.DONE, done.stderr
+    assert "going on from step 100" in done.stderr
+    assert contents(here / "run") == contents(here / "whole")
+
+
+MINE = """
+import gymnasium
+import numpy as np
+
+class Hill(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-5, 5, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-0.5, 0.5, (2,), np.float32)
+
+    def __init__(self, wrong=None, when=25, unbounded=False):
+        self.wrong, self.when, self.lived = wrong, when, 0
+        if unbounded:
+            self.action_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x, self.t = self.np_random.uniform(-1, 1, 2).astype(np.float32), 0
+        return self.x.copy(), {}
+
+    def step(self, action):
+        self.x = np.clip(self.x + action, -5, 5).astype(np.float32)
+        self.t += 1
+        self.lived += 1
+        seen, reward = self.x.copy(), -float(self.x @ self.x)
+        if self.lived == self.when:
+            if self.wrong == "nan":
+                seen[1] = np.nan
+            if self.wrong == "shape":
+                seen = seen[:1]
+            if self.wrong == "reward":
+                reward = float("inf")
+        return seen, reward, False, self.t >= 10, {}
+
+def many(num_envs, wrong=None, when=25):
+    return gymnasium.vector.SyncVectorEnv([lambda: Hill(wrong, when)] * num_envs)
+"""
+
+
+def command(env, *words):
+    return [
+        "train",
+        "toy",
+        "--env",
+        env,
+        "--seeds",
+        "0",
+        *COMMAND[6:],
+        "--steps",
+        "130",
+        "--out",
+        "run",
+        *words,
+    ]
+
+
+def refused(capsys, words):
+    assert cli.main(words) == cli.BAD_INPUT
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("nan", "the observation is nan in entry (1,)"),
+        ("shape", "the observation has shape (1,), where its space has (2,)"),
+        ("reward", "the reward is inf; rewards must be finite in float32"),
+    ],
+)
+def test_what_goes_wrong_on_the_way_names_environment_episode_and_step(here, capsys, wrong, message):
+    (here / "mine_steep.py").write_text(MINE)
+    words = command("mine_steep:Hill", "--env-args", f'{{"wrong": "{wrong}", "when": 95}}')
+    said = refused(capsys, words)
+    # The environment is tried for 20 steps before, and it was another one.
+    assert said.startswith(f"maxentrl: environment 0 (mine_steep:Hill), episode 9, step 5: {message}")
+    assert (here / "run/checkpoints/step-000000000080.safetensors").exists()
+
+
+def test_actions_without_bounds_are_refused_before_anything_is_written(here, capsys):
+    (here / "mine_wide.py").write_text(MINE)
+    said = refused(capsys, command("mine_wide:Hill", "--env-args", '{"unbounded": true}'))
+    assert "finite bounds" in said and "entry (0,) lies in [-inf, inf]" in said
+    assert not (here / "run").exists()
+
+
+def test_a_vector_of_environments_is_trained_in_and_said_not_to_be_gone_on_with(here, capsys):
+    (here / "mine_many.py").write_text(MINE)
+    words = command("mine_many:many", "--environments", "2")
+    assert cli.main(words) == cli.DONE
+    said = capsys.readouterr().err
+    assert "is a vector environment, so a run in it cannot be continued bit for bit" in said
+    words[words.index("130")] = "150"
+    assert "cannot be continued bit for bit" in refused(capsys, [*words, "--resume"])
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        ("Pendulun-v1", "near are Pendulum-v1"),
+        ("ALE/Pong-v5", "pip install ale-py"),
+        ("mine:Hill", "there is no module 'mine'"),
+    ],
+)
+def test_an_id_that_is_unknown_is_a_sentence_that_helps(here, capsys, env, message):
+    assert message in refused(capsys, command(env))
+    assert not list(here.iterdir())
+
+
+def test_a_missing_extra_brings_the_line_that_installs_it(here, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    said = refused(capsys, command("HalfCheetah-v5"))
+    assert 'pip install "maxentrl[mujoco]"' in said
+    assert not list(here.iterdir())
