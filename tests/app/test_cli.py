@@ -151,7 +151,7 @@ def test_a_folder_of_something_else_is_not_touched(here, capsys):
 def test_a_report_of_no_run_is_one_sentence(here, capsys):
     assert "is not a folder" in refused(capsys, here, "report", "nowhere")
     (here / "empty").mkdir()
-    assert "holds no manifest.json" in refused(capsys, here, "report", "empty")
+    assert "there is no manifest.json" in refused(capsys, here, "report", "empty")
     (here / "empty" / "manifest.json").write_text("{")
     assert "cannot be read as JSON" in refused(capsys, here, "report", "empty")
     (here / "empty" / "manifest.json").write_text('{"format": "maxentrl run 99"}')

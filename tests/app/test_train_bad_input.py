@@ -208,5 +208,8 @@ def test_a_question_that_is_damaged_or_rows_that_are_missing_are_one_sentence(he
     with pytest.raises(InputError, match=r"question.json cannot be read as JSON"):
         train_folder.reopen(here / "run", ASKED)
     (here / "run/question.json").write_text("{}")
+    with pytest.raises(InputError, match="has the format None; this version reads 'maxentrl run 1'"):
+        train_folder.reopen(here / "run", ASKED)
+    (here / "run/question.json").write_text('{"format": "maxentrl run 1", "kind": "irl mce"}')
     with pytest.raises(InputError, match="not the question of a training run"):
         train_folder.reopen(here / "run", ASKED)

@@ -153,17 +153,30 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the folder of a run.")
-    path = folder / "manifest.json"
+    return read_json(folder / "manifest.json", FORMAT, f"{folder} is not a run of maxentrl")
+
+
+def read_json(path: Path, form: str, unless: str) -> dict[str, Any]:
+    """A JSON object that says which format it has.
+
+    Args:
+        path: of the file.
+        form: the format that is read here.
+        unless: what is so where there is no such file, in words.
+
+    Raises:
+        InputError: if the file is missing, damaged, or of another format.
+    """
     if not path.is_file():
-        raise InputError(f"{folder} is not a run of maxentrl: it holds no manifest.json.")
+        raise InputError(f"{unless}: there is no {path.name}.")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        words = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}.") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != FORMAT:
-        raise InputError(f"{path} has the format {found!r}; this version reads {FORMAT!r}.")
-    return manifest
+    found = words.get("format") if isinstance(words, dict) else None
+    if found != form:
+        raise InputError(f"{path} has the format {found!r}; this version reads {form!r}.")
+    return words
 
 
 def read_rows(folder: str | Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from maxentrl import agents
+from maxentrl.app.record import plain, read_json
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Agent
 from maxentrl.core.spaces import Box, Discrete, Space, flat, from_units, log_scale, to_units, width
@@ -170,8 +171,6 @@ def learned(state: Any) -> Any:
 
 def save_agents(folder: Path, about: About, states: list[Any]) -> None:
     """Write the agents of all seeds into a new folder."""
-    from maxentrl.app.record import plain
-
     folder.mkdir()
     words = {
         "format": FORMAT,
@@ -234,15 +233,7 @@ def read_about(place: Path) -> About:
         InputError: where it is missing, damaged, or of another version.
     """
     path = place / "agent.json"
-    if not path.is_file():
-        raise InputError(f"{place} holds no saved agent: there is no agent.json.")
-    try:
-        words = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
-    found = words.get("format") if isinstance(words, dict) else None
-    if found != FORMAT:
-        raise InputError(f"{path} has the format {found!r}; this version reads {FORMAT!r}.")
+    words = read_json(path, FORMAT, f"{place} holds no saved agent")
     try:
         return About(
             str(words["agent"]),
@@ -267,10 +258,7 @@ def _state(agent: Agent, about: About, path: Path) -> Any:
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"the settings beside {path} make no agent: {error}") from error
     wanted, form = jax.tree.flatten(learned(shapes))
-    names = [
-        jax.tree_util.keystr(p, simple=True, separator=".")
-        for p, _ in jax.tree_util.tree_flatten_with_path(learned(shapes))[0]
-    ]
+    names = [checkpoint.name_of(p) for p, _ in jax.tree_util.tree_flatten_with_path(learned(shapes))[0]]
     try:
         with safe_open(path, framework="numpy") as file:
             held = set(file.keys())

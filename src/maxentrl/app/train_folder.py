@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maxentrl.app.record import FORMAT, Run, plain, versions, write_contents, write_json
+from maxentrl.app.record import FORMAT, Run, plain, read_json, versions, write_contents, write_json
 from maxentrl.core.check import InputError
 from maxentrl.core.files import flush_folder, open_atomically
 from maxentrl.learn import checkpoint
@@ -186,14 +186,9 @@ def question(place: Path) -> dict[str, Any]:
         InputError: if it holds none.
     """
     path = place / "question.json"
-    if not path.is_file():
-        raise InputError(f"{place} holds no training run: there is no question.json.")
-    try:
-        words = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
-    if not isinstance(words, dict) or words.get("format") != FORMAT or words.get("kind") != "train":
-        raise InputError(f"{path} is not the question of a training run that this version can read.")
+    words = read_json(path, FORMAT, f"{place} holds no training run")
+    if words.get("kind") != "train":
+        raise InputError(f"{path} is not the question of a training run.")
     if not isinstance(words.get("settings"), dict) or not isinstance(words["settings"].get(STEPS), int):
         raise InputError(f"{path} is damaged: it has no settings.")
     return words

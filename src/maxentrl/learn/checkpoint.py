@@ -32,8 +32,13 @@ def named(tree: Any) -> dict[str, np.ndarray]:
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
-        found[jax.tree_util.keystr(path, simple=True, separator=".")] = np.asarray(leaf)
+        found[name_of(path)] = np.asarray(leaf)
     return found
+
+
+def name_of(path: Any) -> str:
+    """Where a leaf lies in its tree, in one word."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def rebuilt(like: Any, arrays: dict[str, np.ndarray], what: str, growing: str | None = None) -> Any:
