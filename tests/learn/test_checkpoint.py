@@ -10,6 +10,7 @@ from safetensors.numpy import save
 
 from maxentrl.core.check import InputError
 from maxentrl.learn import checkpoint
+from maxentrl.learn.replay import Memory
 
 TREE = {
     "weights": (jnp.arange(6.0).reshape(2, 3), jnp.float32(0.1)),
@@ -74,7 +75,7 @@ def test_a_foreign_file_and_a_newer_version_are_refused(tmp_path):
     path.write_bytes(
         save({"x": np.zeros(2)}, {"maxentrl": json.dumps({"format": checkpoint.FORMAT, "version": 99})})
     )
-    with pytest.raises(InputError, match="version 99; version 1 can be read here"):
+    with pytest.raises(InputError, match="version 99; version 2 can be read here"):
         checkpoint.read(path)
     with pytest.raises(InputError, match="cannot be read"):
         checkpoint.read(tmp_path / "absent.safetensors")
@@ -105,6 +106,42 @@ def test_another_form_is_refused_by_the_name_of_the_array(written):
         checkpoint.rebuilt({k: x for k, x in TREE.items() if k != "flag"}, arrays, "it")
     with pytest.raises(InputError, match=r"holds counts as int64 \(4,\); this run has int64 \(5,\)"):
         checkpoint.rebuilt({**TREE, "counts": np.arange(5)}, arrays, "it")
+
+
+@pytest.mark.parametrize("held", [0, 3, 40, 95])
+@pytest.mark.parametrize("seeds", [None, 2])
+def test_a_memory_is_kept_by_its_rows_in_use_and_comes_back_bit_for_bit(tmp_path, held, seeds):
+    rows, written = jnp.zeros((40, 3)), jnp.int32(held)
+    rows = rows.at[: min(held, 40)].set(jnp.arange(3.0) - jnp.arange(min(held, 40.0))[:, None])
+    if seeds:  # side by side, and the second one has seen less
+        rows, written = jnp.stack([rows, rows.at[2:].set(0.0)]), jnp.array([held, min(held, 2)])
+    tree = {"agent": Memory(rows, written), "more": jnp.ones(2)}
+    path = checkpoint.write(tmp_path, 5, checkpoint.named(tree), {})
+    arrays, _ = checkpoint.read(path)
+    assert arrays["agent.rows"].shape[-2] == min(held, 40)
+    back = checkpoint.rebuilt(tree, arrays, "it")
+    for one, other in zip(jax.tree.leaves(tree), jax.tree.leaves(back), strict=True):
+        assert one.dtype == other.dtype and one.shape == other.shape
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+
+
+def test_a_memory_of_another_size_or_with_rows_missing_is_refused():
+    tree = {"memory": Memory(jnp.ones((40, 3)), jnp.int32(7))}
+    arrays = checkpoint.named(tree)
+    assert arrays["memory.rows"].shape == (7, 3)
+    for changed in (
+        {**arrays, "memory.written": np.array(8, np.int32)},
+        {**arrays, "memory.rows": np.ones((7, 4), np.float32)},
+        {**arrays, "memory.rows": np.ones((7, 3), np.float64)},
+        {**arrays, "memory.rows": np.ones(3, np.float32)},
+    ):
+        with pytest.raises(InputError, match=r"it holds memory.rows as .*; this run has float32 \(40, 3\)"):
+            checkpoint.rebuilt(tree, changed, "it")
+    full = checkpoint.named({"memory": Memory(jnp.ones((40, 3)), jnp.int32(99))})
+    with pytest.raises(
+        InputError, match=r"it holds memory.rows as float32 \(40, 3\); this run has float32 \(20, 3\)"
+    ):
+        checkpoint.rebuilt({"memory": Memory(jnp.ones((20, 3)), jnp.int32(0))}, full, "it")
 
 
 def test_the_newest_two_stay_and_one_in_between_goes_with_the_next(tmp_path):

@@ -20,19 +20,25 @@ from safetensors.numpy import save
 
 from maxentrl.core.check import InputError
 from maxentrl.core.files import flush_folder, open_atomically
+from maxentrl.learn.replay import Memory
 
-FORMAT, VERSION, HEADER = "maxentrl checkpoint", 1, "maxentrl"
+FORMAT, VERSION, HEADER = "maxentrl checkpoint", 2, "maxentrl"
+"""Version 2: of a memory, the rows in use. Version 1 had all of them."""
 KEPT = 2
 """The newest checkpoint, and the one to fall back to."""
 
 
 def named(tree: Any) -> dict[str, np.ndarray]:
-    """The arrays of a tree by their path in it; random keys as the numbers behind them."""
+    """The arrays of a tree by their path in it; random keys as the numbers behind them; memories without unused rows."""
     found = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        found[name_of(path)] = np.asarray(leaf)
+    for path, leaf in _paths(tree):
+        name = name_of(path)
+        if isinstance(leaf, Memory):
+            written = np.asarray(leaf.written)
+            found[f"{name}.rows"] = np.asarray(leaf.rows)[..., : _used(written, leaf.rows.shape[-2]), :]
+            found[f"{name}.written"] = written
+            continue
+        found[name] = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
     return found
 
 
@@ -59,20 +65,50 @@ def rebuilt(like: Any, arrays: dict[str, np.ndarray], what: str, growing: str | 
             raise InputError(f"{what} does not hold {name}, which this run has.")
         if name not in wanted:
             raise InputError(f"{what} holds {name}, which this run does not have.")
-        have, want = arrays[name], wanted[name]
-        free = 1 if growing in name.split(".") else 0
-        if (have.shape[free:], have.ndim, have.dtype) != (want.shape[free:], want.ndim, want.dtype):
-            raise InputError(
-                f"{what} holds {name} as {have.dtype} {have.shape}; this run has {want.dtype} {want.shape}."
-            )
+    arrays = _filled(like, arrays)
     leaves, form = jax.tree.flatten(like)
     built = []
-    for leaf, array in zip(leaves, (arrays[name] for name in wanted), strict=True):
-        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    for name, leaf in zip(wanted, leaves, strict=True):
+        array, random = arrays[name], _is_key(leaf)
+        want = jax.random.key_data(leaf) if random else np.asarray(leaf)
+        free = 1 if growing in name.split(".") else 0
+        if (array.shape[free:], array.ndim, array.dtype) != (want.shape[free:], want.ndim, want.dtype):
+            raise InputError(
+                f"{what} holds {name} as {array.dtype} {array.shape}; this run has {want.dtype} {want.shape}."
+            )
+        if random:
             built.append(jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(leaf)))
         else:
             built.append(jnp.asarray(array) if isinstance(leaf, jax.Array) else array)
     return jax.tree.unflatten(form, built)
+
+
+def _paths(tree: Any) -> list[tuple[Any, Any]]:
+    """Every leaf of a tree with the path to it; a memory is one."""
+    return jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda leaf: isinstance(leaf, Memory))[0]
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _used(written: np.ndarray, capacity: int) -> int:
+    """Rows of a memory, or of memories side by side, in which something was ever stored."""
+    return min(int(written.max()), capacity)
+
+
+def _filled(like: Any, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays with the unused rows of memories, which are zeros, where those that are used are all there."""
+    found = dict(arrays)
+    for path, leaf in _paths(like):
+        if isinstance(leaf, Memory):
+            name = f"{name_of(path)}.rows"
+            rows, capacity = arrays[name], leaf.rows.shape[-2]
+            used = _used(arrays[f"{name_of(path)}.written"], capacity)
+            if rows.ndim == leaf.rows.ndim and rows.shape[-2] == used < capacity:
+                found[name] = np.zeros((*rows.shape[:-2], capacity, rows.shape[-1]), rows.dtype)
+                found[name][..., :used, :] = rows
+    return found
 
 
 def write(
