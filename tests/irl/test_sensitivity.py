@@ -31,11 +31,14 @@ def study(mdp, features, demos, clock, loss="likelihood", w=W):
 
 
 @in_double_precision
-def scores(mdp, features, demos, clock, loss) -> np.ndarray:
+def scores(mdp, features, demos, clock, loss, given=False) -> np.ndarray:
+    """Scores of all paths, with the features ahead that `derivatives` found, or with their own."""
     discount, horizon = clock.get("discount", 1.0), clock.get("horizon")
     model = linear_model(mdp, features, 1.0, discount, horizon)
     seen, _ = see(mdp, demos, discount, horizon, loss)
-    return np.asarray(path_scores(model, objective(model, seen.evidence, W)[1], seen.paths))
+    plan = objective(model, seen.evidence, W)[1]
+    ahead = derivatives(model, seen.evidence, plan).ahead if given else None
+    return np.asarray(path_scores(model, plan, seen.paths, ahead))
 
 
 @in_double_precision
@@ -126,7 +129,9 @@ def test_the_information_is_minus_the_slope_of_the_gradient_and_the_scores_sum_t
     _, found = study(mdp, features, demos, settings, loss)
     slope = by_differences(lambda w: np.asarray(study(mdp, features, demos, settings, loss, w)[1].gradient))
     np.testing.assert_allclose(found.information, -slope, rtol=1e-8, atol=1e-7)
-    np.testing.assert_allclose(scores(mdp, features, demos, settings, loss).sum(0), found.gradient, **EXACT)
+    for given in (False, True):
+        single = scores(mdp, features, demos, settings, loss, given)
+        np.testing.assert_allclose(single.sum(0), found.gradient, **EXACT)
 
 
 def test_the_moments_of_a_discounted_trajectory_start_again_at_each_state_it_visits():

@@ -148,11 +148,8 @@ def action_values(
 
 def log_policy(mdp: TabularMDP, q, action_temperature: Scalar) -> jax.Array:
     """log pi(a|s) [A, S] = log rho + (Q - V) / temperature, normalised; the prior at terminal states."""
-    log_prior = jnp.asarray(mdp.log_prior).T
-    chosen = tilt(q, log_prior, action_temperature, axis=0)
-    return jnp.where(
-        mdp.terminal, tilt(jnp.zeros_like(q), jnp.where(mdp.terminal, 0.0, log_prior), 1.0, 0), chosen
-    )
+    q, log_prior = (jnp.where(mdp.terminal, 0.0, x) for x in (q, jnp.asarray(mdp.log_prior).T))
+    return tilt(q, log_prior, action_temperature, axis=0)
 
 
 def look_ahead(transition: Transition, v, temperature: Scalar, discount: Scalar = 1.0) -> jax.Array:
@@ -179,7 +176,7 @@ def expectation(transition: Transition, v) -> jax.Array:
     """E[V(s') | s, a] as [A, S]."""
     v = jnp.asarray(v)
     if isinstance(transition, Dense):
-        return jnp.einsum("sat,t->as", transition.probability, v)
+        return (jnp.asarray(transition.probability) @ v).T
     successor, probability = jnp.asarray(transition.successor), jnp.asarray(transition.probability)
 
     def term(k):
@@ -326,20 +323,3 @@ def tilted_dynamics(transition: Transition, v_next, temperature: Scalar, discoun
         goes_on = tilt(jnp.stack([ahead, jnp.zeros_like(ahead)]), log_weight, temperature, axis=0)[0]
         tilted = among + jnp.expand_dims(goes_on, axis)
     return Dense(tilted) if dense else Sparse(transition.successor, tilted)
-
-
-def chain(mdp: TabularMDP, v, temperatures: Temperatures, discount: Scalar = 1.0) -> Transition:
-    """The derivative of the backup at `v`: the chain of the tilted policy and dynamics, as a `Transition`
-    of one action.
-
-    d backup(v)[s] / d v[s'] = sum_a pi(a|s) discount P_tilted(s'|s,a); rows of terminal states are empty.
-    Its matrix product is `expectation(chain, x)[0]`, its transpose `push(chain, x[None])`.
-    """
-    log_pi = log_policy(mdp, action_values(mdp, v, temperatures.state, discount), temperatures.action)
-    log_pi = jnp.where(mdp.terminal, -jnp.inf, log_pi)
-    tilted = tilted_dynamics(mdp.transition, v, temperatures.state, discount)
-    if isinstance(tilted, Dense):
-        return Dense(jnp.exp(lme(log_pi.T[:, :, None] + tilted.probability, None, 1.0, axis=1))[:, None])
-    weight = jnp.exp(log_pi[:, None, :] + tilted.probability)
-    flat = (1, weight.shape[0] * weight.shape[1], weight.shape[2])
-    return Sparse(jnp.asarray(tilted.successor).reshape(flat), weight.reshape(flat))

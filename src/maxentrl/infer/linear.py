@@ -1,4 +1,4 @@
-"""Linear systems (I - M) x = b in a Markov chain M whose mass dies out: policy evaluation, its transpose."""
+"""Markov chains M whose mass dies out, and linear systems (I - M) x = b in them: policy evaluation, its transpose."""
 
 from __future__ import annotations
 
@@ -7,15 +7,49 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import bicgstab
 
-from maxentrl.core.types import Array
-from maxentrl.infer.backup import expectation, push
-from maxentrl.models.transition import Dense, Transition
+from maxentrl.core.soft import lme, temperature_kind, tilt
+from maxentrl.core.types import Array, Scalar, Temperatures
+from maxentrl.infer.backup import action_values, expectation, push, tilted_dynamics
+from maxentrl.models.tabular import TabularMDP
+from maxentrl.models.transition import Dense, Sparse, Transition
 
 DIRECT = 1024
 """Up to this many states the system is factorised; beyond, it is solved matrix-free."""
 
 RESTARTS = 30
 SWEEPS = 20_000
+
+
+def chain(mdp: TabularMDP, v, temperatures: Temperatures, discount: Scalar = 1.0) -> Transition:
+    """The derivative of the backup at `v`: the chain of the tilted policy and dynamics, as a `Transition`
+    of one action.
+
+    d backup(v)[s] / d v[s'] = sum_a pi(a|s) discount P_tilted(s'|s,a); rows of terminal states are empty.
+    Its matrix product is `expectation(chain, x)[0]`, its transpose `push(chain, x[None])`.
+    """
+    q = action_values(mdp, v, temperatures.state, discount)
+    log_pi = tilt(q, jnp.asarray(mdp.log_prior).T, temperatures.action, axis=0)
+    if temperature_kind(temperatures.state) == "mean":
+        return policy_chain(mdp, log_pi, discount)
+    log_pi = jnp.where(mdp.terminal, -jnp.inf, log_pi)
+    tilted = tilted_dynamics(mdp.transition, v, temperatures.state, discount)
+    if isinstance(tilted, Dense):
+        return Dense(jnp.exp(lme(log_pi.T[:, :, None] + tilted.probability, None, 1.0, axis=1))[:, None])
+    return _one_list(tilted.successor, jnp.exp(log_pi[:, None, :] + tilted.probability))
+
+
+def policy_chain(mdp: TabularMDP, log_pi, discount: Scalar) -> Transition:
+    """discount P_pi as a one-action `Transition`, from log pi [A, S] and the given dynamics."""
+    weight = discount * jnp.where(mdp.terminal, 0.0, jnp.exp(log_pi))
+    if isinstance(mdp.transition, Dense):
+        return Dense(jnp.einsum("as,sat->st", weight, mdp.transition.probability)[:, None])
+    return _one_list(mdp.transition.successor, weight[:, None, :] * mdp.transition.probability)
+
+
+def _one_list(successor, weight) -> Sparse:
+    """The lists of all actions [A, K, S] one after the other, as those of one action."""
+    flat = (1, weight.shape[0] * weight.shape[1], weight.shape[2])
+    return Sparse(jnp.asarray(successor).reshape(flat), weight.reshape(flat))
 
 
 def resolvent(chain: Transition, b: Array, *, transpose: bool = False) -> jax.Array:

@@ -24,10 +24,9 @@ from maxentrl.core.types import Array, Scalar
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
 from maxentrl.infer.first_exit import require_exit
-from maxentrl.infer.linear import resolvent
+from maxentrl.infer.linear import policy_chain, resolvent
 from maxentrl.infer.posterior import check_reward_length, posterior
 from maxentrl.models.tabular import TabularMDP
-from maxentrl.models.transition import Dense, Sparse, Transition
 
 
 class Bound(NamedTuple):
@@ -139,16 +138,6 @@ def soft_policy_iteration(
             break
         log_pi = one.log_policy(mdp, one.action_values(mdp, v, math.inf, discount), temperature).T
     return log_pi, values
-
-
-def policy_chain(mdp: TabularMDP, log_pi: Array, discount: Scalar) -> Transition:
-    """discount P_pi as a one-action `Transition`, from log pi [A, S] and the given dynamics."""
-    weight = discount * jnp.where(mdp.terminal, 0.0, jnp.exp(log_pi))
-    if isinstance(mdp.transition, Dense):
-        return Dense(jnp.einsum("as,sat->st", weight, mdp.transition.probability)[:, None])
-    flow = weight[:, None, :] * mdp.transition.probability
-    flat = (1, flow.shape[0] * flow.shape[1], flow.shape[2])
-    return Sparse(jnp.asarray(mdp.transition.successor).reshape(flat), flow.reshape(flat))
 
 
 # A scan outside jit is compiled anew at every call.

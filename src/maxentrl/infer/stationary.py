@@ -12,6 +12,7 @@ that one or two further backups prove.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -22,7 +23,7 @@ from jaxtyping import Bool, Float, Integer
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Scalar, Temperatures
 from maxentrl.infer import backup as one
-from maxentrl.infer.linear import resolvent, solve_chain
+from maxentrl.infer.linear import chain, policy_chain, resolvent, solve_chain
 from maxentrl.infer.modified_policy_iteration import Neighbour, modified_policy_iteration
 from maxentrl.infer.shared_successors import SharedSuccessors
 from maxentrl.models.tabular import TabularMDP
@@ -147,113 +148,117 @@ def _(primals, tangents):
     _, pushed = eqx.filter_jvp(once, (problem,), (tangents[0],))
     if pushed is None:
         return v, jnp.zeros_like(v)
-    m = one.chain(problem.mdp, v, problem.temperatures, problem.discount)
+    m = chain(problem.mdp, v, problem.temperatures, problem.discount)
     return v, resolvent(m, pushed)
 
 
 def _newton(problem: Problem, tolerance: float | jax.Array, max_sweeps: int | jax.Array) -> FixedPoint:
     """Newton's method; a step that does not help is replaced by plain backups. Runs down to rounding."""
     mdp, temperatures, discount = problem
+    rounding = _rounding(problem)
 
-    def gap(v):
-        return jnp.max(jnp.abs(_backup(problem, v) - v))
+    live = jnp.where(mdp.terminal, 0.0, jnp.ones(mdp.states, mdp.dtype))
 
+    # Linear systems and backups take longest to compile, so each is written once: the round after the last step solves
+    # the same system for the remaining life, which the certificate needs. `backed` is the backup of v.
     def step(state):
-        v, residual, sweeps, stalls = state
-        tried = v + solve_chain(one.chain(mdp, v, temperatures, discount), _backup(problem, v) - v)
-        swept = jax.lax.fori_loop(0, PLAIN, lambda _, u: _backup(problem, u), v)
-        gap_tried, gap_swept = gap(tried), gap(swept)
+        reached, _, _ = state
+        v, backed, residual, sweeps, stalls = reached
+        searching = (residual > rounding(v)) & (sweeps < max_sweeps) & (stalls < STALLS)
+        wanted = jnp.where(searching, backed - v, live)
+        solved = solve_chain(chain(mdp, v, temperatures, discount), wanted)
+        swept = jax.lax.fori_loop(1, PLAIN, lambda _, u: _backup(problem, u), backed)
+        both = jnp.stack([v + solved, swept])
+        backed_both = _backups(problem, both)
+        gap_tried, gap_swept = jnp.max(jnp.abs(backed_both - both), 1)
         # An exact Newton iterate from any start satisfies T(v) >= v, though its residual may grow at first.
-        slack = _rounding(problem, tried)
-        rises = jnp.all(_backup(problem, tried) >= tried - slack) & (jnp.mean(tried) > jnp.mean(v))
+        rises = jnp.all(backed_both[0] >= both[0] - rounding(both[0])) & (jnp.mean(solved) > 0)
         take = jnp.isfinite(gap_tried) & ((gap_tried < gap_swept) | rises)
         residual_new = jnp.where(take, gap_tried, gap_swept)
         stalls = jnp.where(residual_new < 0.5 * residual, 0, stalls + 1)
-        return jnp.where(take, tried, swept), residual_new, sweeps + PLAIN + 4, stalls
-
-    def unfinished(state):
-        v, residual, sweeps, stalls = state
-        return (residual > _rounding(problem, v)) & (sweeps < max_sweeps) & (stalls < STALLS)
+        new = jnp.where(take, *both), jnp.where(take, *backed_both), residual_new, sweeps + PLAIN + 1, stalls
+        return jax.tree.map(lambda x, y: jnp.where(searching, x, y), new, reached), solved, searching
 
     start = _prior_value(problem)
-    v, _, sweeps, _ = jax.lax.while_loop(
-        unfinished, step, (start, gap(start), jnp.asarray(1), jnp.asarray(0))
+    backed = _backup(problem, start)
+    begin = start, backed, jnp.max(jnp.abs(backed - start)), jnp.asarray(1), jnp.asarray(0)
+    (v, backed, _, sweeps, _), life, _ = jax.lax.while_loop(
+        lambda state: state[2], step, (begin, live, jnp.asarray(True))
     )
-    v, bound = certify(problem, v)
+    v, bound = certify(problem, v, backed, life)
     return FixedPoint(v, bound, sweeps, bound <= tolerance)
 
 
-def certify(problem: Problem, v) -> tuple[Array, Array]:
-    """A proven enclosure of V* around the guess `v`: the best midpoint [S] and max |midpoint - V*|, inf if unproven."""
-    enclosed, bound = _enclosure(problem, v)
+def certify(problem: Problem, v, backed, life) -> tuple[Array, Array]:
+    """A proven enclosure of V* around the guess v: the best midpoint [S] and max |midpoint - V*|, inf if unproven.
+
+    Args:
+        v, backed: [S], the guess and its backup. life: [S], the expected remaining life under the tilted chain at v.
+    """
+    enclosed, bound = _enclosure(problem, v, backed, life)
     if temperature_kind(problem.temperatures.state) != "mean":
         return enclosed, bound
-    centred, span_bound = _span(problem, v)
+    centred, span_bound = _span(problem, v, backed)
     return jnp.where(span_bound <= bound, centred, enclosed), jnp.minimum(span_bound, bound)
 
 
-def _span(problem: Problem, v):
-    """The bounds of MacQueen, for given dynamics and discount < 1."""
+def _span(problem: Problem, v, w):
+    """The bounds of MacQueen from v and its backup w, for given dynamics and discount < 1."""
     mdp, _, discount = problem
-    w = _backup(problem, v)
     change = jnp.where(mdp.terminal, 0.0, w - v)
-    ends = jnp.any(mdp.terminal)
-    low = jnp.min(jnp.where(mdp.terminal, jnp.inf, change))
-    high = jnp.max(jnp.where(mdp.terminal, -jnp.inf, change))
-    low, high = jnp.where(ends, jnp.minimum(low, 0.0), low), jnp.where(ends, jnp.maximum(high, 0.0), high)
+    low, high = jnp.min(change), jnp.max(change)
     left = jnp.maximum(1.0 - discount, jnp.finfo(w.dtype).tiny)
     factor = discount / left
     centred = jnp.where(mdp.terminal, 0.0, w + factor * (low + high) / 2)
-    bound = factor * (high - low) / 2 + _rounding(problem, centred) / left
+    bound = factor * (high - low) / 2 + _rounding(problem)(centred) / left
     return centred, jnp.where((discount < 1) & jnp.isfinite(bound), bound, jnp.inf)
 
 
-def _enclosure(problem: Problem, v):
+def _enclosure(problem: Problem, v, backed, phi):
     """Grow v +- c phi until one backup proves both; phi is the expected remaining life under the tilted chain."""
-    mdp, temperatures, discount = problem
+    mdp, temperatures, _ = problem
     live = jnp.where(mdp.terminal, 0.0, jnp.ones_like(v))
-    phi = solve_chain(one.chain(mdp, v, temperatures, discount), live)
-    sane = jnp.all(jnp.isfinite(v)) & jnp.all(jnp.isfinite(phi)) & jnp.all(phi >= 0.5 * live)
+    sane = jnp.all(jnp.isfinite(v) & jnp.isfinite(phi) & (phi >= 0.5 * live))
     phi = jnp.where(sane, phi, live)
-    change = jnp.max(jnp.abs(_backup(problem, v) - v))
-    first = 2.0 * (change + _rounding(problem, v))
+    rounding = _rounding(problem)
+    first = 2.0 * (jnp.max(jnp.abs(backed - v)) + rounding(v))
     first = jnp.where(jnp.isfinite(first), first, 1.0)
 
-    def lower_proven(low):
-        return jnp.all((_backup(problem, low) - _rounding(problem, low) >= low) | mdp.terminal)
+    def proven(high, low):
+        over, under = _backups(problem, jnp.stack([high, low]))
+        falls, rises = over + rounding(high) <= high, under - rounding(low) >= low
+        return jnp.all((falls & rises) | mdp.terminal)
 
-    def proven(c):
-        return _upper_proven(problem, v + c * phi) & lower_proven(v - c * phi)
-
-    c, _ = jax.lax.while_loop(
-        lambda state: ~proven(state[0]) & (state[1] < ENCLOSURES),
-        lambda state: (2.0 * state[0], state[1] + 1),
-        (first, jnp.asarray(0)),
+    # The loop begins one doubling early and tests in its body, so that the test is compiled once.
+    c, found, _ = jax.lax.while_loop(
+        lambda state: ~state[1] & (state[2] <= ENCLOSURES),
+        lambda state: (2 * state[0], proven(v + 2 * state[0] * phi, v - 2 * state[0] * phi), state[2] + 1),
+        (first / 2, jnp.asarray(False), jnp.asarray(0)),
     )
-    bound = jnp.where(sane & proven(c), c * jnp.max(phi), jnp.inf)
+    bound = jnp.where(sane & found, c * jnp.max(phi), jnp.inf)
     if "max" in map(temperature_kind, temperatures):
         # An action that ties with the best may lead a longer way, on which phi is too small: raise it there.
         high = _raise(problem, v + first * phi)
-        enclosed = sane & _upper_proven(problem, high) & lower_proven(v - first * phi)
+        enclosed = sane & proven(high, v - first * phi)
         width = jnp.maximum(jnp.max(high - v), first * jnp.max(phi))
         bound = jnp.where(jnp.isinf(bound) & enclosed, width, bound)
     return v, bound
 
 
-def _upper_proven(problem: Problem, high):
-    return jnp.all((_backup(problem, high) + _rounding(problem, high) <= high) | problem.mdp.terminal)
-
-
 def _raise(problem: Problem, high):
     """Lift an upper guess to what one backup of it asks for, until it asks for no more."""
 
+    rounding = _rounding(problem)
+
     def lift(state):
         high, count = state
-        asked = _backup(problem, high) + 2.0 * _rounding(problem, high)
+        asked = _backup(problem, high) + 2.0 * rounding(high)
         return jnp.where(problem.mdp.terminal, high, jnp.maximum(high, asked)), count + 1
 
     def unproven(state):
-        return ~_upper_proven(problem, state[0]) & (state[1] < LIFTS)
+        high, count = state
+        proven = (_backup(problem, high) + rounding(high) <= high) | problem.mdp.terminal
+        return ~jnp.all(proven) & (count < LIFTS)
 
     return jax.lax.while_loop(unproven, lift, (high, jnp.asarray(0)))[0]
 
@@ -262,14 +267,20 @@ def _backup(problem: Problem, v):
     return one.backup(problem.mdp, v, problem.temperatures, problem.discount)[1]
 
 
-def _rounding(problem: Problem, v):
-    """A bound on the rounding error of one backup at `v`: a few units in the last place of what is summed."""
-    largest = 1.0 + jnp.max(jnp.abs(v)) + jnp.max(jnp.abs(problem.mdp.reward))
+def _backups(problem: Problem, messages):
+    """The backup of each of some messages [n, S], one after the other."""
+    return jax.lax.map(lambda v: _backup(problem, v), messages)
+
+
+def _rounding(problem: Problem) -> Callable[[Array], Array]:
+    """A bound on the rounding error of one backup at v, as a function of v: a few units in the last place of what is
+    summed."""
+    largest = 1.0 + jnp.max(jnp.abs(problem.mdp.reward))
     # temperature * log(sum) loses temperature * eps, however small the value.
     for temperature in problem.temperatures:
         if temperature_kind(temperature) == "soft":
             largest += jnp.asarray(temperature)
-    return 16 * jnp.finfo(v.dtype).eps * largest
+    return lambda v: 16 * jnp.finfo(v.dtype).eps * (largest + jnp.max(jnp.abs(v)))
 
 
 def _prior_value(problem: Problem):
@@ -277,9 +288,7 @@ def _prior_value(problem: Problem):
     mdp, _, discount = problem
     average = Temperatures(jnp.inf, jnp.inf)
     zero = jnp.zeros(mdp.states, mdp.dtype)
-    normalised = mdp.with_prior(
-        jax.nn.log_softmax(jnp.where(mdp.terminal[:, None], 0.0, mdp.log_prior), axis=1)
-    )
-    gain = one.backup(normalised, zero, average, discount)[1]
-    value = solve_chain(one.chain(normalised, zero, average, discount), gain)
+    log_prior = jax.nn.log_softmax(jnp.where(mdp.terminal[:, None], 0.0, mdp.log_prior), axis=1)
+    gain = one.backup(mdp.with_prior(log_prior), zero, average, discount)[1]
+    value = solve_chain(policy_chain(mdp, log_prior.T, discount), gain)
     return jnp.where(jnp.all(jnp.isfinite(value)), value, zero)

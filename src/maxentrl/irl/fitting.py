@@ -245,7 +245,7 @@ def record(
     if spread is None:
         scores = None
         if trajectories and seen.paths is not None:
-            single = path_scores(task.model, best.memo, seen.paths)
+            single = path_scores(task.model, best.memo, seen.paths, found.last.ahead)
             scores = np.asarray(single) * demos.weights[:, None]
         spread = covariances(found.information, scores, groups, found.scale)
     allowed = choices(mdp)
@@ -262,7 +262,7 @@ def record(
         method=method,
         names=task.names,
         weights=best.argument,
-        reward=np.where(task.forbidden, -np.inf, np.asarray(task.model.reward(best.argument))),
+        reward=np.where(task.forbidden, -np.inf, np.asarray(task.model.offset) + task.table @ best.argument),
         log_likelihood=log_likelihood,
         log_likelihood_uniform=uniform + float(seen.weights @ seen.log_constant),
         gradient_norm=float(np.linalg.norm(found.gradient)),

@@ -39,8 +39,7 @@ from jaxtyping import Float, Integer
 
 from maxentrl.core.types import Array, Dynamics
 from maxentrl.infer import backup as one
-from maxentrl.infer.linear import resolvent
-from maxentrl.infer.policy import policy_chain
+from maxentrl.infer.linear import policy_chain, resolvent
 from maxentrl.infer.solution import Solution, solve
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Transition
@@ -116,11 +115,12 @@ class Plan(NamedTuple):
 
 class Derivatives(NamedTuple):
     """gradient [K]; information [K, K]: minus the second derivative; fisher [K, K]: what the visited states
-    could tell, the information if each had been begun in."""
+    could tell, the information if each had been begun in; ahead [S, K]: features ahead, G, of a stationary future."""
 
     gradient: Float[Array, " K"]
     information: Float[Array, "K K"]
     fisher: Float[Array, "K K"]
+    ahead: Float[Array, "S K"] | None = None
 
 
 class Moves(NamedTuple):
@@ -217,22 +217,29 @@ def _chain(model: Model, plan: Plan) -> Transition:
 
 def _stationary(model: Model, evidence: Evidence, plan: Plan) -> Derivatives:
     decisions, policy = jnp.asarray(evidence.decisions), _probability(model, plan.log_policy)
-    ahead, expected, score, move = _far_ahead(model, plan)
+    ahead = _far_ahead(model, plan)
+    expected, score, move = _score(model, plan, ahead)
     flow = expected_flow(model, evidence, plan)
     return Derivatives(
         gradient=jnp.einsum("as,ask->k", decisions - flow, model.features) / model.temperature,
         information=_spread(model, move, flow, score, expected, ahead),
         fisher=_spread(model, move, decisions.sum(0) * policy, score, expected, ahead),
+        ahead=ahead,
     )
 
 
-def _far_ahead(model: Model, plan: Plan):
-    """G [S, K], E[G'] and E[z] [A, S, K], and the dynamics, of a stationary future."""
-    move, policy = moves(model, plan.v), _probability(model, plan.log_policy)
-    chain, source = _chain(model, plan), jnp.einsum("as,ask->sk", policy, model.features)
-    ahead = jax.vmap(lambda b: resolvent(chain, b), 1, 1)(source)
+def _far_ahead(model: Model, plan: Plan) -> jax.Array:
+    """G [S, K] of a stationary future."""
+    source = jnp.einsum("as,ask->sk", _probability(model, plan.log_policy), model.features)
+    chain = _chain(model, plan)
+    return jax.vmap(lambda b: resolvent(chain, b), 1, 1)(source)
+
+
+def _score(model: Model, plan: Plan, ahead):
+    """E[G'] and E[z] [A, S, K], and the dynamics, of a stationary future."""
+    move = moves(model, plan.v)
     expected = move.ahead(ahead)
-    return ahead, expected, (model.features + expected - ahead) / model.temperature, move
+    return expected, (model.features + expected - ahead) / model.temperature, move
 
 
 def _step_ahead(model: Model, ahead_next, log_pi, v_next):
@@ -266,11 +273,15 @@ def _finite(model: Model, evidence: Evidence, plan: Plan) -> Derivatives:
 
 
 @eqx.filter_jit
-def path_scores(model: Model, plan: Plan, paths: Paths) -> jax.Array:
-    """[N, K]: the derivative of the log-likelihood of each path; weighted, they sum to the gradient."""
+def path_scores(model: Model, plan: Plan, paths: Paths, ahead=None) -> jax.Array:
+    """[N, K]: the derivative of the log-likelihood of each path; weighted, they sum to the gradient.
+
+    ahead: what `derivatives` found, which spares a linear solve.
+    """
     start = jnp.zeros((paths.states.shape[1], model.features.shape[2]), model.features.dtype)
     if model.horizon is None:
-        ahead, expected, score, move = _far_ahead(model, plan)
+        ahead = _far_ahead(model, plan) if ahead is None else ahead
+        expected, score, move = _score(model, plan, ahead)
 
         def repeat(total, at):
             return total + _path_scores(model, score, expected, move.factor * ahead, at), None
