@@ -179,15 +179,20 @@ def test_a_damaged_checkpoint_is_put_aside_with_a_warning_and_the_one_before_ser
     assert left == contents(whole)
 
 
-def test_a_finished_run_may_be_given_more_steps_and_is_then_the_longer_run(whole, here, capsys):
-    assert cli.main([*COMMAND, "--steps", "200", "--out", "run"]) == cli.DONE
-    assert run("--resume", steps=200) == cli.DONE
+@pytest.mark.parametrize("steps", [130, 150, 160, 200])
+def test_a_finished_run_may_be_given_more_steps_and_is_then_the_longer_run(whole, here, steps):
+    # At 130 nothing would have been written down; at 150 and 160 the short run has an evaluation that the long one
+    # has not, and at 160 a row of training, beside a checkpoint of both.
+    assert run(steps=steps) == cli.DONE
+    before = contents(here / "run")
+    assert run("--resume", steps=steps) == cli.DONE
+    assert contents(here / "run") == before
     assert run("--resume") == cli.DONE
     assert contents(here / "run") == contents(whole)
 
 
 def test_a_run_that_diverges_has_a_status_of_its_own_and_names_the_last_good_checkpoint(here, capsys):
-    # The point wanders past x + y = 2 some time; from there on it is paid NaN.
+    # One episode in fifty begins beyond x + y = 1.6, where NaN is paid.
     words = [
         *COMMAND,
         "--checkpoint-every",
@@ -197,7 +202,7 @@ def test_a_run_that_diverges_has_a_status_of_its_own_and_names_the_last_good_che
         "--out",
         "run",
         "--env-args",
-        '{"broken_after": 2.0}',
+        '{"broken_after": 1.6}',
     ]
     assert cli.main(words) == cli.DIVERGED
     said = capsys.readouterr().err

@@ -66,8 +66,10 @@ class Folder:
                 f"{self.place / 'metrics.jsonl'} cannot be written: {error.strerror or error}. {self._left()}"
             ) from error
 
-    def facts(self) -> dict[str, Any]:
-        """What a checkpoint must know: how many rows there are. They are brought to the disk before it is."""
+    def facts(self, spare: int) -> dict[str, Any]:
+        """What a checkpoint must know: how many rows there are, but for the last `spare`. They are brought to the disk
+        before it is.
+        """
         try:
             if self._file is not None:
                 os.fsync(self._file.fileno())
@@ -75,7 +77,7 @@ class Folder:
             raise InputError(
                 f"{self.place / 'metrics.jsonl'} cannot be written: {error.strerror or error}. {self._left()}"
             ) from error
-        return {"rows": len(self.rows)}
+        return {"rows": len(self.rows) - spare}
 
     def close(self) -> None:
         if self._file is not None:
@@ -163,15 +165,17 @@ def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | No
     path, arrays, facts, remarks = checkpoint.newest(place / "checkpoints")
     rows, step = int(facts.get("rows", 0)), int(facts["step"])
     lines = _rows(place / "metrics.jsonl", rows)
+    if step >= settings[STEPS]:
+        lines += _spare(place / "metrics.jsonl", rows, step)
     try:
         for bad in (other for other in kept if other > path):
             os.replace(bad, bad.with_name(f"{bad.name}.refused"))
-        with open_atomically(place / "metrics.jsonl") as file:
-            file.write("".join(map(_line, lines)).encode())
-        # From here on what it says of the files is no longer true, until the run has ended again.
-        (place / "manifest.json").unlink(missing_ok=True)
         if settings[STEPS] != before["settings"][STEPS]:
             _ask(place, settings)
+        # From here on what it says of the files is no longer true, until the run has ended again.
+        (place / "manifest.json").unlink(missing_ok=True)
+        with open_atomically(place / "metrics.jsonl") as file:
+            file.write("".join(map(_line, lines)).encode())
     except OSError as error:
         raise InputError(f"the run in {place} cannot be written: {error.strerror or error}.") from error
     if before.get("versions") != versions():
@@ -242,6 +246,15 @@ def _rows(path: Path, count: int) -> list[dict[str, Any]]:
     if len(found) < count:
         raise InputError(f"{path} has {len(found)} rows, and the checkpoint knows of {count}: it was cut.")
     return found
+
+
+def _spare(path: Path, count: int, step: int) -> list[dict[str, Any]]:
+    """The rows of the last step behind the first ones: they are there because the run ended."""
+    found = []
+    with contextlib.suppress(json.JSONDecodeError):
+        for line in path.read_text(encoding="utf-8").splitlines()[count:]:
+            found.append(json.loads(line))
+    return [row for row in found if row.get("step") == step]
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,7 +72,7 @@ def train(
     record: Callable[[dict[str, Any]], None],
     *,
     folder: Path | None = None,
-    facts: Callable[[], dict[str, Any]] = dict,
+    facts: Callable[[int], dict[str, Any]] = lambda spare: {},
     resume: tuple[Any, int] | None = None,
     stop: Callable[[], bool] = lambda: False,
     watch: Callable[[Progress], None] = lambda progress: None,
@@ -85,7 +85,8 @@ def train(
         seeds: for the rows of metrics.
         record: takes each row: {"kind": "training" or "evaluation", "step", "seed", ...}.
         folder: where checkpoints go; none are written without it.
-        facts: what to write into a checkpoint beside "step"; called when one is written.
+        facts: what to write into a checkpoint beside "step"; called when one is written, with the number of the latest
+            rows that are there only because the run ended: whoever raises `steps` goes on as if they were not.
         resume: tree and step of a checkpoint.
         stop: asked after every piece of work; the run is kept as it is then.
         watch: told after every piece of work.
@@ -106,7 +107,7 @@ def train(
         tree, at = world.begin(), 0
     else:
         tree, at = world.restore(resume[0]), resume[1] // per
-    begun, first, length = time.monotonic(), at, 1
+    begun, first, length, spare = time.monotonic(), at, 1, 0
 
     def keep() -> None:
         if folder is None:
@@ -115,11 +116,21 @@ def train(
         for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise DivergedError(_lost(name, at * per, folder))
-        about = {"step": at * per, **facts()}
+        about = {"step": at * per, **facts(spare)}
         try:
             checkpoint.write(folder, at * per, arrays, about, every=checkpoint_every * per)
         except InputError as error:
             raise InputError(f"{error} {checkpoint.left(folder)}") from error
+
+    def trained(tree: Any, step: int) -> Iterator[dict[str, Any]]:
+        for seed, one in zip(seeds, world.tallies(tree), strict=True):
+            yield {"kind": "training", "step": step, "seed": seed, **tally.summary(one)}
+
+    def evaluated(tree: Any, step: int) -> Iterator[dict[str, Any]]:
+        for seed, found in zip(seeds, world.evaluate(tree), strict=True):
+            returns = [float(x) for x in found]
+            row = {"return": float(np.mean(found)), "returns": returns}
+            yield {"kind": "evaluation", "step": step, "seed": seed, **row}
 
     kept = at if resume is not None else -1
     while at < last:
@@ -132,19 +143,20 @@ def train(
         taken = time.monotonic() - start
         at += piece
         length = max(1, round(piece * min(2.0, PIECE / max(taken, 1e-6))))
-        found = world.tallies(tree)
-        for seed, one in zip(seeds, found, strict=True):
+        for seed, one in zip(seeds, world.tallies(tree), strict=True):
             bad = tally.first_bad(one)
             if bad is not None:
                 raise DivergedError(_diverged(*bad, seed, per, float(one.largest), folder))
-        if at % log_every == 0 or at == last:
-            for seed, one in zip(seeds, found, strict=True):
-                record({"kind": "training", "step": at * per, "seed": seed, **tally.summary(one)})
+        # What is told only because the run ends comes last, so that whoever goes on can cut it off.
+        for told, every in sorted(
+            ((trained, log_every), (evaluated, evaluate_every)), key=lambda x: at % x[1] > 0
+        ):
+            if at % every == 0 or at == last:
+                for row in told(tree, at * per):
+                    record(row)
+                    spare += at % every > 0
+        if at % log_every == 0:
             tree = world.cleared(tree)
-        if at % evaluate_every == 0 or at == last:
-            for seed, returns in zip(seeds, world.evaluate(tree), strict=True):
-                row = {"return": float(np.mean(returns)), "returns": [float(x) for x in returns]}
-                record({"kind": "evaluation", "step": at * per, "seed": seed, **row})
         if at % checkpoint_every == 0 or at == last:
             keep()
             kept = at
