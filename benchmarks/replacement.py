@@ -66,7 +66,7 @@ def main() -> None:
     off = np.abs(found.weights - TRUE) / found.standard_errors
     notes = [
         f"{mdp.states} states, 2 actions, discount {DISCOUNT}, {demos.steps} decisions of {MACHINES} machines",
-        f"bar: a fit in less than {BAR:g} s of run time; compilation, which only the first has, apart",
+        f"bar: a fit in less than {BAR:g} s on one core, the first of a process too, which compiles",
     ]
     rows = [
         [name, f"{true:.3f}", f"{w:.3f}", f"{e:.3f}", f"{z:.2f}"]
@@ -76,8 +76,8 @@ def main() -> None:
         chosen.out,
         [
             *measure.header("benchmarks.replacement " + " ".join(sys.argv[2:]), notes),
-            f"a fit {np.median(taken[1:]):.3f} s, {'passed' if np.median(taken[1:]) < BAR else 'FAILED'}; "
-            f"the first, with compilation, {taken[0]:.2f} s",
+            f"the first fit, with compilation, {taken[0]:.2f} s, {'passed' if taken[0] < BAR else 'FAILED'}; "
+            f"any other {np.median(taken[1:]):.3f} s",
             f"{found.verdict} gradient norm {found.gradient_norm:.1e}",
             *found.warnings,
             "",
