@@ -139,6 +139,28 @@ def test_an_agent_that_cannot_act_there_says_who_can(here, capsys):
     )
 
 
+@pytest.mark.parametrize("env", ["cartpole", "pendulum", "chain"])
+def test_whoever_is_named_instead_of_an_agent_that_cannot_act_there_can(env):
+    from maxentrl import agents, envs
+
+    world = envs.make(env)
+    assert world.observation is not None and world.action is not None
+
+    def refusal(name):
+        try:
+            agents.make(name).check(world.observation, world.action)
+        except InputError as error:
+            return str(error)
+        return None
+
+    said = {name: refusal(name) for name in agents.AGENTS if name != "toy"}
+    for name, words in said.items():
+        if words is not None:
+            named = set(re.findall(r"[a-z_0-9]+", words)) & set(said) - {name}
+            assert named and all(said[other] is None for other in named), (name, words)
+    assert sum(words is None for words in said.values()) == {"cartpole": 4, "pendulum": 4, "chain": 5}[env]
+
+
 def test_the_command_without_an_agent_lists_them(capsys):
     assert cli.main(["train"]) == cli.BAD_INPUT and "  sac " in capsys.readouterr().err
     assert cli.main(["train", "--help"]) == cli.DONE and "  soft_dqn " in capsys.readouterr().out
