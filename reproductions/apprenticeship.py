@@ -3,7 +3,13 @@
 1. Abbeel & Ng (2004): on a grid of macrocells a mixture of policies reaches the expert's value within 30
    policies. Changed: 32 x 32 fields in 8 x 8 cells in place of 128 x 128; the expert's feature expectations are
    exact. Criterion: max-margin reaches 99 % of the expert's value within 30 policies in every seed, and its
-   margins never grow.
+   margins never grow. For both methods also the best single policy among those found is reported, judged by the
+   true reward: the paper's other answer, for a person who looks the policies through.
+
+   After a first table the answer of the projection method was changed to that of the paper, section 3: the nearest
+   mixture of all policies found, by one quadratic program at the end. In the first table it was the point at which
+   the projections had arrived, which stays in the table: it sheds the weight of its first policies slowly, reached
+   99 % after 17.5 policies in the median, and in three of ten seeds not within 30.
 2. Ratliff, Bagnell & Zinkevich (2006): weights learned on some maps carry over to others. Changed: synthetic
    terrain in place of overhead images. Criterion: the loss of plans on unseen maps is below that of random
    weights, with the interval of the paired difference away from 0. How it compares with maximum entropy, and
@@ -16,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -45,8 +52,17 @@ def interval(values: np.ndarray | list[float]) -> str:
     return f"{values.mean():.4g} [{low:.4g}, {high:.4g}]"
 
 
-def macrocell_run(seed: int, method: apprenticeship.Method) -> tuple[np.ndarray, np.ndarray]:
-    """Margins and shares of the expert's value after each of the policies."""
+class Run(NamedTuple):
+    """After each of the policies [I]: the margin; and as shares of the expert's value that of the nearest mixture, that
+    of the best single policy so far, and that of the point the search has reached."""
+
+    margins: np.ndarray
+    mixture: np.ndarray
+    single: np.ndarray
+    point: np.ndarray
+
+
+def macrocell_run(seed: int, method: apprenticeship.Method) -> Run:
     mdp = gridworld("\n".join(["." * FIELDS] * FIELDS), goals={}, slip=0.3, step_reward=0.0)
     column, row = np.asarray(mdp.coordinates).astype(int).T
     features = np.eye(CELLS**2)[row * CELLS // FIELDS * CELLS + column * CELLS // FIELDS]
@@ -67,49 +83,68 @@ def macrocell_run(seed: int, method: apprenticeship.Method) -> tuple[np.ndarray,
         tolerance=1e-6,
         max_iterations=POLICIES,
     )
-    shares, reached = [], found.expectations[0]
-    for i, (last, margin) in enumerate(zip(found.expectations, found.margins, strict=True), 1):
-        if method == "max-margin":
-            reached = nearest_in_hull(found.expectations[:i], target) @ found.expectations[:i]
-        elif i > 1:
-            move = last - reached
-            reached = reached + np.clip(move @ (target - reached) / (move @ move), 0, 1) * move
-        assert abs(np.linalg.norm(target - reached) - margin) < 1e-6
-        shares.append(wish @ reached / (wish @ target))
-    fill = POLICIES - len(shares)
-    return np.append(found.margins, [found.margins[-1]] * fill), np.append(shares, [shares[-1]] * fill)
+    points, margins = found.expectations, found.margins
+    near = [nearest_in_hull(points[:i], target) @ points[:i] for i in range(1, len(points) + 1)]
+    reached = near if method == "max-margin" else projected(points, target)
+    assert np.allclose(np.linalg.norm(target - np.array(reached), axis=1), margins, atol=1e-6)
+    assert abs(np.linalg.norm(target - near[-1]) - found.margin) < 1e-6
+    # A search that ends early keeps what it has.
+    fill = (0, POLICIES - len(points))
+    shares = [np.array(x) @ wish / (wish @ target) for x in (near, points, reached)]
+    shares[1] = np.maximum.accumulate(shares[1])
+    return Run(*(np.pad(x, fill, "edge") for x in (margins, *shares)))
+
+
+def projected(points: np.ndarray, target: np.ndarray) -> list[np.ndarray]:
+    """The points of the projection method after each policy."""
+    reached = [points[0]]
+    for point in points[1:]:
+        move = point - reached[-1]
+        step = move @ (target - reached[-1]) / (move @ move)
+        reached.append(reached[-1] + np.clip(step, 0, 1) * move)
+    return reached
 
 
 def macrocells(seeds: int) -> list[str]:
     rows, lines = [], []
     methods: tuple[apprenticeship.Method, ...] = ("max-margin", "projection")
     for method in methods:
-        runs = [macrocell_run(seed, method) for seed in range(seeds)]
-        margins, shares = (np.array(x) for x in zip(*runs, strict=True))
+        runs = Run(*map(np.array, zip(*(macrocell_run(seed, method) for seed in range(seeds)), strict=True)))
         for i in (1, 2, 3, 5, 10, 15, 20, 30):
-            low, high = margins[:, i - 1].min(), margins[:, i - 1].max()
+            margins = runs.margins[:, i - 1]
             rows.append(
-                [
-                    method,
-                    str(i),
-                    f"{np.median(margins[:, i - 1]):.3g} ({low:.3g} to {high:.3g})",
-                    interval(shares[:, i - 1]),
-                    f"{shares[:, i - 1].min():.4f}",
-                ]
+                [method, str(i), f"{np.median(margins):.3g} ({margins.min():.3g} to {margins.max():.3g})"]
+                + [f(x[:, i - 1]) for x in (runs.mixture, runs.single) for f in (interval, worst)]
             )
-        steady = bool((np.diff(margins, axis=1) <= 1e-9).all())
-        passed = steady and bool((shares.max(1) >= 0.99).all())
-        first = [
-            int((share >= 0.99).argmax()) + 1 if (share >= 0.99).any() else POLICIES + 1 for share in shares
-        ]
-        lines.append(
-            f"{method}: margins never grow: {steady}; 99 % of the expert's value in every seed within {POLICIES} "
-            f"policies: {bool((shares.max(1) >= 0.99).all())}; policies until 99 %: median {np.median(first):g}, "
-            f"largest {max(first) if max(first) <= POLICIES else f'above {POLICIES}'}"
-            + (f"; criterion {'met' if passed else 'NOT met'}" if method == "max-margin" else "")
-        )
-    heads = ["macrocells", "policies", "margin: median (range)", "value share: mean [95 %]", "worst seed"]
+        steady = bool((np.diff(runs.margins, axis=1) <= 1e-9).all())
+        lines.append(f"{method}: margins never grow: {steady}")
+        said = {"the nearest mixture": runs.mixture, "the best single policy": runs.single}
+        if method == "projection":
+            said["the point of the last projection"] = runs.point
+        for what, shares in said.items():
+            arrived = (shares >= 0.99).any(1)
+            first = np.where(arrived, (shares >= 0.99).argmax(1) + 1, POLICIES + 1)
+            lines.append(
+                f"{method}, {what}: 99 % of the expert's value within {POLICIES} policies in {arrived.sum()} of {seeds} "
+                f"seeds; policies until then: median {np.median(first):g}, largest "
+                f"{max(first) if arrived.all() else f'above {POLICIES}'}; share after {POLICIES} in the worst seed "
+                f"{shares[:, -1].min():.4f}"
+            )
+        if method == "max-margin":
+            met = steady and bool((runs.mixture >= 0.99).any(1).all())
+            lines.append(
+                f"max-margin, criterion (nearest mixture in every seed): {'met' if met else 'NOT met'}"
+            )
+    heads = ["macrocells", "policies", "margin: median (range)"]
+    heads += [
+        f"{what}: {how}" for what in ("nearest mixture", "best single") for how in ("mean [95 %]", "worst")
+    ]
     return [*table(heads, rows), "", *lines]
+
+
+def worst(shares: np.ndarray) -> str:
+    """The smallest of some shares."""
+    return f"{shares.min():.4f}"
 
 
 def terrain(rng: np.random.Generator) -> tuple[TabularMDP, np.ndarray, np.ndarray]:

@@ -32,7 +32,9 @@ def test_the_apprentice_is_that_of_the_library(here, method):
     assert cli.main(["irl", "apprenticeship", *FILES, *words]) in (cli.DONE, cli.NOT_CONVERGED)
     answer = answer_of(here / "run")
     rows = [json.loads(line) for line in (here / "run/metrics.jsonl").read_text().splitlines()]
-    assert len(rows) == answer["policies"] and rows[-1]["margin"] == answer["margin"]
+    # The projection method's answer may be nearer than the last of its points.
+    assert len(rows) == answer["policies"] and rows[-1]["margin"] >= answer["margin"]
+    assert method == "projection" or rows[-1]["margin"] == answer["margin"]
     assert sum(row["share"] for row in rows) == pytest.approx(1)
     # The distance to the expert never grows (Abbeel & Ng 2004, lemma 3); 1e-9 is the rounding of the program.
     assert (np.diff([row["margin"] for row in rows]) <= 1e-9).all()
@@ -49,7 +51,8 @@ def test_the_apprentice_is_that_of_the_library(here, method):
 def test_an_apprentice_that_is_stopped_is_kept_and_ends_with_status_three(here):
     words = ("--discount", "0.9", "--steps", "1", "--tolerance", "1e-9", "--out", "run")
     assert cli.main(["irl", "apprenticeship", *FILES, *words]) == cli.NOT_CONVERGED
-    assert "stopped after 1 policies" in (here / "run/report.html").read_text()
+    # Once, in the box of warnings.
+    assert (here / "run/report.html").read_text().count("stopped after 1 policy at") == 1
 
 
 def test_maximum_margin_planning_learns_from_several_maps(here):

@@ -107,7 +107,8 @@ def apprenticeship(
     aside: OmitArgPrefixes[Aside] = ASIDE,
     *,
     method: Annotated[
-        Literal["max-margin", "projection"], arg(help="fewest policies, or no quadratic program")
+        Literal["max-margin", "projection"],
+        arg(help="fewest policies, or one quadratic program instead of one for each"),
     ] = "max-margin",
     tolerance: Annotated[
         float, arg(help="distance to stop at, as a share of the largest expectation")

@@ -51,14 +51,13 @@ def apprenticeship(manifest: dict[str, Any], folder: Path) -> list[str]:
             narrow=True,
         ),
         paragraph(
-            f"{text(sections.sentence(answer['verdict']))} The best single policy is at distance "
-            f"{number(answer['best_margin'], 4)}."
+            f"{_verdict(manifest)} The best single policy is at distance {number(answer['best_margin'], 4)}.".lstrip()
         ),
         figure(
             picture(folder, "margins"),
-            "Distance between expert and mixture after each policy.",
-            "Distance between the feature expectations of expert and mixture after each policy: no reward with "
-            "|w| ≤ 1 tells the two further apart in value.",
+            "Distance from the expert that the search had reached after each policy.",
+            "Distance between the expert's feature expectations and those that the search had reached after each policy: "
+            "no reward with |w| ≤ 1 tells the two further apart in value.",
             narrow=True,
         ),
         *_put_aside(answer),
@@ -66,6 +65,12 @@ def apprenticeship(manifest: dict[str, Any], folder: Path) -> list[str]:
         *sections.agreement(answer["agreement"]),
         *sections.flows(answer, folder, how="The mixture"),
     ]
+
+
+def _verdict(manifest: Mapping[str, Any]) -> str:
+    """How the search ended, unless the warnings say it already."""
+    said = sections.sentence(manifest["answer"]["verdict"])
+    return "" if said in manifest["warnings"] else text(said)
 
 
 def _put_aside(answer: Mapping[str, Any]) -> list[str]:
@@ -120,7 +125,7 @@ def max_margin(manifest: dict[str, Any], folder: Path) -> list[str]:
         table(
             ("feature", "weight"), [[row["feature"], short(row["weight"], 5)] for row in answer["weights"]]
         ),
-        paragraph(f"{text(sections.sentence(answer['verdict']))}"),
+        *([paragraph(said)] if (said := _verdict(manifest)) else []),
         figure(
             picture(folder, "gap"),
             "The objective above its proven bound, evaluation by evaluation.",

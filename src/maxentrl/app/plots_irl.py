@@ -162,13 +162,13 @@ def learning(
 
 
 def margins(values: np.ndarray, bounds: np.ndarray, tolerance: float) -> bytes:
-    """Distance between expert and mixture after each policy, and what no mixture can go below."""
+    """Distance from the expert that a search had reached after each policy, and what no mixture can go below."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 3.2), layout="constrained")
         axes = figure.subplots()
         step = np.arange(1, len(values) + 1)
         values = np.maximum(values, ROUNDING * values[0])
-        axes.plot(step, values, "o-", color=BLUE, ms=4, label="distance of the mixture")
+        axes.plot(step, values, "o-", color=BLUE, ms=4, label="distance reached")
         if (bounds > 0).any():
             axes.plot(
                 step,

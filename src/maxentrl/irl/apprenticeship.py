@@ -59,7 +59,8 @@ def fit(
         max-margin:  w = (mu_E - c) / |mu_E - c|,  c the mixture of the policies so far nearest to mu_E
         projection:  the same with a cheaper c, moved only along the line from its last place to the last policy
     and let the best policy for the reward w . features join. The first gives max over |w| <= 1 of
-    min over j of w . (mu_E - mu_j), the margin of the paper.
+    min over j of w . (mu_E - mu_j), the margin of the paper. The answer of both is the mixture of all policies found
+    that is nearest to mu_E, which for the projection method takes one quadratic program at the end.
 
     Args:
         mdp: the problem. Its own reward is not used, except that -inf forbids an action.
@@ -69,7 +70,7 @@ def fit(
             expectations [K]. In these two cases episodes begin in mdp.initial.
         discount: in [0, 1); or up to 1 when a horizon is given, and 1 when only a horizon is given.
         horizon: steps of an episode that ends by the clock.
-        method: "max-margin" (fewest policies) or "projection" (no quadratic program).
+        method: "max-margin" (fewest policies) or "projection" (one quadratic program instead of one per policy).
         feature_names: K names; "0", "1", ... unless given.
         start: [K] reward weights of the first policy; the direction of mu_E unless given.
         tolerance: stop when the mixture is as near to the expert as this, or proven to be nearer than this to
@@ -86,8 +87,8 @@ def fit(
         InputError: for shapes that do not fit, features that are not finite, demonstrations that cannot have
             happened, and discount 1 without a horizon: weights of either sign occur, and a loop would pay.
 
-    Source: Abbeel & Ng (2004), sections 3 and 3.1. Here the weights of the mixture in the projection method are
-    kept at or above 0, so that it stays a mixture.
+    Source: Abbeel & Ng (2004), section 3 with the quadratic program for the answer, and 3.1 for projections. Here the
+    weights of the mixture in the projection method are kept at or above 0, so that it stays a mixture.
     """
     check_choice(method, ("max-margin", "projection"), "method")
     steps = discounted_steps(gamma := _check_setting(discount, horizon, tolerance, max_iterations), horizon)
@@ -126,9 +127,13 @@ def fit(
         if not rounds:
             raise
         interrupted = True
-    margin, bound, converged = rounds[-1].margin, rounds[-1].bound, arrived()
+    points = np.array([one.expectations for one in rounds])
+    mixture = rounds[-1].mixture if method == "max-margin" else nearest_in_hull(points, expert)
+    margin, bound = float(np.linalg.norm(expert - mixture @ points)), rounds[-1].bound
+    converged = margin <= epsilon or margin - bound <= epsilon
+    after = f"after {len(rounds)} {'policy' if len(rounds) == 1 else 'policies'}"
     if margin <= epsilon:
-        verdict = f"the mixture matches the expert to {margin:.3g} after {len(rounds)} policies."
+        verdict = f"the mixture matches the expert to {margin:.3g} {after}."
     elif converged:
         verdict = f"no mixture comes nearer to the expert than {bound:.4g}; this one is at {margin:.4g}."
         warnings.append(
@@ -139,8 +144,8 @@ def fit(
     else:
         how = "was interrupted" if interrupted else "stopped"
         verdict = (
-            f"the search {how} after {len(rounds)} policies at distance {margin:.4g}, above the tolerance "
-            f"of {epsilon:.3g}; the nearest mixture is at {bound:.4g} or further."
+            f"the search {how} {after} at distance {margin:.4g}, above the tolerance of {epsilon:.3g}"
+            + (f"; no mixture comes nearer than {bound:.4g}." if bound > 0 else ".")
         )
         warnings.append(verdict)
     return Apprentice(
@@ -148,8 +153,8 @@ def fit(
         names=names,
         policies=np.array([one.policy for one in rounds]),
         weights=np.array([one.weights for one in rounds]),
-        expectations=np.array([one.expectations for one in rounds]),
-        mixture=rounds[-1].mixture,
+        expectations=points,
+        mixture=mixture,
         expert=expert,
         margins=np.array([one.margin for one in rounds]),
         bounds=np.array([one.bound for one in rounds]),

@@ -25,8 +25,9 @@ class Apprentice:
     expectations: [I, K]; of each policy: expected discounted features of an episode.
     mixture: [I]; the probability of each policy at the start of an episode.
     expert: [K]; the feature expectations to match. reached: [K]; those of the mixture.
-    margins: [I]; after each policy, the distance between expert and mixture: no reward with |w| <= 1 tells
-        them further apart in value.
+    margins: [I]; after each policy, the distance between the expert and the point that the search had reached: no
+        reward with |w| <= 1 tells them further apart in value. With max-margin the last is that of the mixture; the
+        projection method's mixture may be nearer.
     bounds: [I]; proven so far: no mixture of any policies comes closer to the expert than this. The first is 0.
     tolerance: absolute, in units of feature expectations.
     warnings: sentences to read before the numbers.
