@@ -229,6 +229,20 @@ def test_an_infeasible_proposal_is_halved_and_survived():
         deep_maxent.fit(mdp, features, demos, key=key(3), discount=1.0)
 
 
+def test_what_the_offset_forbids_has_the_reward_minus_infinity():
+    mdp, features = world(34)
+    offset = np.zeros((S, A))
+    offset[1, 2] = -np.inf
+    counts = np.isfinite(offset).astype(float)
+    found = deep_maxent.fit(
+        mdp, features, counts, key=key(3), offset=offset, discount=0.9, members=2,
+        training=Training(max_steps=2),
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.isneginf(found.reward), np.isneginf(offset))
+    np.testing.assert_array_equal(found.allowed, np.isfinite(offset))
+    assert np.isfinite(found.spread).all() and found.spread[1, 2] == 0
+
+
 def test_an_interrupted_run_keeps_its_progress(small):
     mdp, features, demos = small
     told = []

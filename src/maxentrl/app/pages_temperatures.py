@@ -24,7 +24,7 @@ def whose(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
 
 def whose_units(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
     """The temperature that was given, and whose it is, for a table."""
-    given = f"{asked['temperature']:g} units of reward"
+    given = f"{asked['temperature']:g} {'unit' if asked['temperature'] == 1 else 'units'} of reward"
     if "temperatures" not in answer:
         return given
     return f"{given} for {answer['reference']}; estimated for {len(answer['temperatures']) - 1} more groups"

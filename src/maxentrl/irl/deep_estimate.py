@@ -34,7 +34,8 @@ class DeepEstimate:
 
     method: in words.
     members: M of them, each a network with the history of its training.
-    rewards: [M, S, A], offset + network, 0 where there is no choice; [M, E] where rewards belong to arcs.
+    rewards: [M, S, A], offset + network, -inf where the offset forbids, 0 where there is no choice; [M, E] where
+        rewards belong to arcs.
     allowed: bool [S, A] or [E], where there is one.
     log_likelihoods: [M] of the training demonstrations, nats, at the parameters that were kept.
     validation_log_likelihoods: [M] of the validation demonstrations, or None.
@@ -108,7 +109,7 @@ class DeepEstimate:
             )
         means = self.rewards[:, self.allowed].mean(1)
         centred = self.rewards - means.reshape(-1, *[1] * self.allowed.ndim)
-        return np.where(self.allowed, centred.std(0, ddof=1), 0.0)
+        return np.where(self.allowed, centred, 0.0).std(0, ddof=1)
 
     def summary(self) -> str:
         """A few lines to print."""

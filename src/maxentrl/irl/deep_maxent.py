@@ -29,7 +29,7 @@ from maxentrl.irl.ascent import Evaluation, Member, Progress, Training, climb
 from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.likelihood import Question, Seen, ask_question, clock, look, total, uniform
 from maxentrl.irl.networks import Maker, RewardNetwork, ask, check_numbers, in_float64
-from maxentrl.irl.reward import check_features, choices
+from maxentrl.irl.reward import check_features
 from maxentrl.models.tabular import TabularMDP
 
 
@@ -130,6 +130,8 @@ def fit(
         if trained[-1].interrupted:
             break
     rewards = np.stack([np.asarray(_reward(in_float64(m.network), inputs, question, whole)) for m in trained])
+    if offset is not None:
+        rewards[:, np.isneginf(np.asarray(offset)) & ~np.asarray(mdp.terminal)[:, None]] = -np.inf
     held_out = None
     if held is not None:
         held_out = np.array(
@@ -139,7 +141,7 @@ def fit(
         method=f"deep maximum entropy, {dynamics} dynamics, {clock(question)}",
         members=tuple(trained),
         rewards=rewards,
-        allowed=np.asarray(choices(mdp)),
+        allowed=np.asarray(question.allowed) > 0,
         log_likelihoods=np.array([m.train[m.best_step] * decisions for m in trained]),
         validation_log_likelihoods=held_out,
         log_likelihood_uniform=uniform(question, seen) if dynamics == "given" else None,
