@@ -148,7 +148,7 @@ def test_a_search_that_does_not_converge_is_kept_and_ends_with_status_three(here
     monkeypatch.setattr(routes, "fit", lambda *a, **k: exact(*a, **k, max_steps=1))
     assert cli.main([*MCE, "--l2", "0.1"]) == cli.NOT_CONVERGED
     assert "not converged" in capsys.readouterr().err
-    assert "1 Newton steps were taken" in (here / "run/report.html").read_text()
+    assert "1 Newton step was taken" in (here / "run/report.html").read_text()
 
 
 def test_an_interrupted_training_keeps_its_best_network(here, monkeypatch):

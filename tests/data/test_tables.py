@@ -141,7 +141,11 @@ def test_a_hundred_thousand_rows_take_about_a_second(tmp_path):
             "trajectory,state,action\na,home,swim\n",
             r"row 2: unknown action 'swim'; known are stay, go \(1 unknown",
         ),
-        ("trajectory,state,action\na,0,go\na,9,go\n", "row 2: unknown state '0'"),
+        (
+            "trajectory,state,action\na,0,0\na,9,0\n",
+            r"row 3: unknown state '9'; known are 0, 1, 2 \(1 unknown",
+        ),
+        ("trajectory,state,action\na,8,0\na,9,0\n", "row 2: unknown state '8'; known are home, road, work"),
         ("trajectory,state,action,next_state\na,home,go,sea\n", "row 2: unknown next state 'sea'"),
         (
             "trajectory,state,action,t\na,home,go,0\na,road,go,0\n",

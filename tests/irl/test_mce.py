@@ -239,7 +239,7 @@ def test_a_search_cut_short_says_so_and_keeps_its_best():
     mdp, features = world(19)
     demos = demonstrate(mdp, features, TRUE, CLOCKS["discounted"], seed=10, count=30)
     cut, whole = (mce.fit(mdp, features, demos, discount=0.9, max_steps=n) for n in (1, 100))
-    assert not cut.converged and cut.verdict.startswith("not converged: 1 Newton steps")
+    assert not cut.converged and cut.verdict.startswith("not converged: 1 Newton step")
     assert cut.verdict in cut.warnings
     assert cut.log_likelihood_uniform < cut.log_likelihood < whole.log_likelihood
 

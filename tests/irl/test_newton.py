@@ -16,7 +16,7 @@ def quadratic(curvature, top):
 def test_a_quadratic_takes_one_step():
     value, slopes = quadratic(np.diag([2.0, 1e-4]), np.array([1.0, 2.0]))
     found = maximise(value, slopes, np.zeros(2), np.ones(2), 5)
-    assert found.converged and found.verdict == "converged in 1 Newton steps."
+    assert found.converged and found.verdict == "converged in 1 Newton step."
     np.testing.assert_allclose(found.argument, [1, 2], rtol=1e-9)
 
 

@@ -192,7 +192,7 @@ def test_a_feature_that_all_drivers_avoid_has_no_finite_weight():
 def test_a_search_that_is_cut_short_says_so_and_keeps_the_best():
     network, features, trips = town(4, "forced")
     found = routes.fit(network, features, trips, max_steps=1)
-    assert not found.converged and found.verdict in found.warnings and "1 Newton steps" in found.verdict
+    assert not found.converged and found.verdict in found.warnings and "1 Newton step" in found.verdict
 
 
 def test_nominal_95_percent_intervals_cover_the_truth_as_often_as_they_say():

@@ -366,7 +366,7 @@ def test_a_search_that_is_stopped_says_so_and_keeps_its_best():
     demos = crowd(mdp, features @ TRUE, HEAT, CLOCKS["discounted"], 30)
     found = temperatures.fit(mdp, features, demos, discount=0.9, max_steps=1)
     assert not found.converged and found.test is None
-    assert any("not converged: 1 Newton steps" in sentence for sentence in found.weights.warnings)
+    assert any("not converged: 1 Newton step" in sentence for sentence in found.weights.warnings)
     assert found.weights.log_likelihood > found.common_log_likelihood
 
 

@@ -231,12 +231,13 @@ def _columns(path: Path) -> tuple[dict[str, list[str]], np.ndarray]:
 def _numbers(
     cells, names, count: int, what: str, path: Path, rows: np.ndarray, empty: bool = False
 ) -> np.ndarray:
-    """Names, or numbers where no name occurs, as indices; -1 where empty."""
+    """Names, or numbers where no name but some number occurs, as indices; -1 where empty."""
     blank = {"": -1} if empty else {}
     plain = {str(i): i for i in range(count)}
     index = plain if names is None else {name: i for i, name in enumerate(names)}
-    if names is not None and not any(cell in index for cell in set(cells)):
-        index = plain if all(cell in plain or (empty and not cell) for cell in set(cells)) else index
+    said = set(cells)
+    if not said & index.keys() and said & plain.keys():
+        index = plain
     index = index | blank
     found = np.array([index.get(cell, -2) for cell in cells], np.int64)
     unknown = found == -2

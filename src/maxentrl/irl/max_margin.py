@@ -173,8 +173,9 @@ def fit(
         verdict = f"the objective is proven to be within {gap:.3g} of the lowest possible."
     else:
         how = "was interrupted" if found.interrupted else "stopped"
+        tried = f"{len(history)} {'evaluation' if len(history) == 1 else 'evaluations'}"
         verdict = (
-            f"the search {how} after {len(history)} evaluations: the objective {best.objective:.6g} may be up to "
+            f"the search {how} after {tried}: the objective {best.objective:.6g} may be up to "
             f"{gap:.3g} above the lowest possible, more than the share {tolerance:g} asked for."
         )
     warnings = [*program.warnings, *([] if converged else [verdict]), *_warn_unreachable(program, w, ahead)]

@@ -65,7 +65,7 @@ def maximise(
                 last, last_memo = value(w + step)
                 if last >= best - resolution:
                     w, best, memo = w + step, last, last_memo
-                return Maximum(w, best, memo, True, f"converged in {taken} Newton steps.")
+                return Maximum(w, best, memo, True, f"converged in {newton_steps(taken)}.")
             if taken == max_steps:
                 break
             size = 1.0
@@ -85,15 +85,23 @@ def maximise(
     except KeyboardInterrupt:
         return Maximum(w, best, memo, False, interrupted_after(taken), True)
     rise = f"the next would raise the objective by about {promise / 2:.2g}"
-    return Maximum(w, best, memo, False, f"not converged: {max_steps} Newton steps were taken, and {rise}.")
+    were = "was" if max_steps == 1 else "were"
+    return Maximum(
+        w, best, memo, False, f"not converged: {newton_steps(max_steps)} {were} taken, and {rise}."
+    )
 
 
 def interrupted_after(steps: int) -> str:
     """The verdict on a search that somebody stopped."""
     return (
-        f"interrupted after {steps} Newton {'step' if steps == 1 else 'steps'}: the best weights so far are kept, and as "
+        f"interrupted after {newton_steps(steps)}: the best weights so far are kept, and as "
         "they are no maximum, their standard errors mean nothing."
     )
+
+
+def newton_steps(count: int) -> str:
+    """So many Newton steps, in words."""
+    return f"{count} Newton {'step' if count == 1 else 'steps'}"
 
 
 def _direction(gradient: np.ndarray, information: np.ndarray, scale: np.ndarray) -> np.ndarray:
