@@ -7,7 +7,7 @@ from irl.worlds import A, S, demonstrate, flow, key, policy, world
 from maxentrl import InputError, TabularMDP
 from maxentrl.data import trajectories_from_arrays
 from maxentrl.irl import check_demonstrations, sample_trajectories, visits
-from maxentrl.irl.demonstrations import explain_copies
+from maxentrl.irl.demonstrations import explain_copies, explain_whole_copies
 
 P = np.array(
     [[[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]], [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]], [[1.0, 0, 0], [1.0, 0, 0]]]
@@ -139,4 +139,24 @@ def test_short_trajectories_that_repeat_by_chance_are_not_copies_and_doubled_lon
         sentence is not None
         and "2 of 32 trajectories are copies of others" in sentence
         and "'30' of '4'" in sentence
+    )
+
+
+def test_a_table_that_was_entered_twice_is_noticed_however_likely_its_trajectories_are():
+    rng = np.random.default_rng(0)
+    short = rng.integers(0, 10, 100)  # a hundred trajectories of ten kinds: repeated by chance alone
+    ids = [str(i) for i in range(300)]
+    assert explain_whole_copies(short, ids, "trips") is None
+    assert (
+        explain_whole_copies(np.tile(short[:9], 2), ids, "trips") is None
+    )  # 2^-9 is more than one in a thousand
+    twice = explain_whole_copies(np.tile(short, 2), ids, "trips")
+    kinds = len(set(short))
+    assert twice is not None and twice.startswith(
+        f"each of the {kinds} different trips occurs 2 times or a multiple"
+    )
+    assert explain_whole_copies(np.append(np.tile(short, 2), 3), ids, "trips") is None
+    # Whoever is entered three times may have been so in turn, as in a table that repeats every line.
+    assert "3 times (the first: '1' of '0')" in (
+        explain_whole_copies(np.repeat(short, 3), ids, "trips") or ""
     )

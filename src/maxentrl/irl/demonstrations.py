@@ -4,7 +4,7 @@ ones."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -191,7 +191,7 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
     each trajectory drawn again, from its start, by this policy? And is there one trajectory that is seen too often:
     r times among n has a chance of P(X >= r - 1) at most, X binomial of n - 1 draws, times the number of distinct
     trajectories that were looked at (Bonferroni)? As no policy is quite right, twice the expected pairs are allowed,
-    and the logarithm of a trajectory's probability may be off by a fifth.
+    and the logarithm of a trajectory's probability may be off by a fifth. Before that, `explain_whole_copies`.
 
     Args:
         log_policy: [S, A] or [T, S, A]. log_transitions: [N], summed log P(s'|s,a) of each trajectory.
@@ -204,6 +204,8 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
     numbers: dict[bytes, int] = {}  # np.unique sorts whole rows, which takes longer than many a fit
     which = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in rows])
     _, first, repeats = np.unique(which, return_index=True, return_counts=True)
+    if whole := explain_whole_copies(which, demos.ids, "trajectories"):
+        return whole
     starts = np.bincount(demos.states[:, 0])
     log_start = np.log(starts[demos.states[:, 0]] / demos.count)
     expected = (demos.count - 1) / 2 * float(np.exp(np.minimum(log_path + log_start, 0)).sum())
@@ -223,6 +225,27 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
             "too small."
         )
     return None
+
+
+def explain_whole_copies(which: np.ndarray, ids: Sequence[str], name: str) -> str | None:
+    """One sentence when all that was recorded seems to have been entered several times; else None.
+
+    It does where a number k above 1 divides how often each distinct record occurs. Of D distinct ones that would
+    happen by chance about once in k^D times, however likely each of them is.
+
+    Args:
+        which: int [N], the distinct record that each record is. ids: of the records. name: what they are called.
+    """
+    _, first, inverse, repeats = np.unique(which, return_index=True, return_inverse=True, return_counts=True)
+    times = int(np.gcd.reduce(repeats))
+    if times == 1 or len(repeats) * math.log(times) < -math.log(FALSE_ALARMS):
+        return None
+    model = first[inverse]
+    twin = int(np.flatnonzero(model != np.arange(len(model)))[0])
+    return (
+        f"each of the {len(repeats)} different {name} occurs {times} times or a multiple of that, as if all had been "
+        f"entered {times} times (the first: {ids[twin]!r} of {ids[model[twin]]!r}); the standard errors are then too small."
+    )
 
 
 @in_double_precision

@@ -21,6 +21,7 @@ from maxentrl.infer.first_passage import (
     sweep,
 )
 from maxentrl.infer.loops import why_infinite
+from maxentrl.irl.demonstrations import explain_whole_copies
 from maxentrl.models.network import Network
 
 
@@ -278,6 +279,8 @@ def explain_copies(known: Evidence, log_path: np.ndarray) -> str | None:
     trips = known.trips
     seen: dict[bytes, int] = {}
     first = np.array([seen.setdefault(trips.sequence(i).tobytes(), i) for i in range(trips.count)])
+    if whole := explain_whole_copies(first, trips.ids, "trips"):
+        return whole
     alike = np.bincount(known.pair)[known.pair] - 1
     expected = float((alike * np.exp(np.minimum(log_path, 0.0))).sum()) / 2
     repeats = np.bincount(first)
