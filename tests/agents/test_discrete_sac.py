@@ -71,8 +71,10 @@ def test_with_tables_and_all_steps_its_fixed_point_is_that_of_soft_policy_iterat
     s = np.repeat(np.eye(STATES, dtype=np.float32), ACTIONS, 0)
     a = np.tile(np.arange(ACTIONS, dtype=np.int32), STATES)
     # Nothing is sampled and float32 holds the tables: what is left is Adam's last steps, far below 0.01.
-    for critic in state.critics:
-        np.testing.assert_allclose(np.eye(STATES) @ critic[0].weight + critic[0].bias, q, atol=2e-3)
+    (layer,) = state.critics
+    np.testing.assert_allclose(
+        np.eye(STATES) @ layer.weight + layer.bias[:, None], np.stack([q, q]), atol=2e-3
+    )
     np.testing.assert_allclose(learning.log_density(state, s, a), np.log(pi).ravel(), atol=5e-3)
     entropy = -np.sum(pi * np.log(pi), 1).mean()
     assert float(info["entropy"][-1]) == pytest.approx(entropy, abs=2e-3)
@@ -89,7 +91,11 @@ def test_soft_policy_iteration_agrees_with_the_exact_solver():
 def test_at_the_soft_optimum_no_table_is_updated():
     q, pi = soft_policy_iteration()
     with jax.enable_x64(True):
-        batch, policy, critics = all_steps(), as_table(np.log(pi)), (as_table(q), as_table(q))
+        batch, policy, critics = (
+            all_steps(),
+            as_table(np.log(pi)),
+            jax.tree.map(lambda *x: jnp.stack(x), as_table(q), as_table(q)),
+        )
         value = soft_value(jnp.asarray(np.stack([q, q])), jnp.log(pi), TEMPERATURE)
         target = batch.reward + DISCOUNT * value[NEXT.ravel()]
         moved, _ = jax.grad(critic_loss, has_aux=True)(critics, batch, target)

@@ -47,7 +47,8 @@ class Climber(NamedTuple):
 
 def of_critics(agent, state, seen):
     """min_i Q_i - T log pi, averaged over the policy: by the sum, or by quadrature."""
-    critics, discrete = state.learner.critics, agent.name == "discrete_sac"
+    critics = [jax.tree.map(lambda x, i=i: x[i], state.learner.critics) for i in (0, 1)]
+    discrete = agent.name == "discrete_sac"
     log_pi, pi = policy(agent, state, seen, "discrete" if discrete else "continuous")
     if discrete:
         q = np.stack([layers(critic, seen) for critic in critics]).min(0)

@@ -4,7 +4,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from agents.squashed import best, reward_and_entropy, temperature_of
@@ -13,7 +12,6 @@ from maxentrl.agents.normal_policy import DENSITIES, normal_parameters
 from maxentrl.agents.sac import (
     SACSettings,
     action_values,
-    descend,
     learner,
     policy_loss,
     sac,
@@ -22,6 +20,7 @@ from maxentrl.agents.sac import (
 )
 from maxentrl.core.check import InputError
 from maxentrl.core.spaces import Discrete, box
+from maxentrl.learn.adam import at_rest, descend
 from maxentrl.learn.nets import Layer
 
 
@@ -111,11 +110,12 @@ def test_the_loss_of_the_policy_is_minus_the_value_by_quadrature():
 
 def test_the_learned_temperature_of_a_quadratic_bandit_has_its_closed_form():
     curvature, target_entropy = 3.0, 0.3
-    adam = optax.adam(optax.cosine_decay_schedule(1e-2, 3000))
+    rates = 0.5e-2 * (1 + np.cos(np.linspace(0, np.pi, 3000, endpoint=False), dtype=np.float32))
     batch = still(256)
 
-    def step(carry, key):
+    def step(carry, given):
         policy, log_temperature, states = carry
+        key, rate = given
         gradient, (log_density, _) = jax.grad(policy_loss, has_aux=True)(
             policy,
             lambda s, a: -0.5 * curvature * a[None, :, 0] ** 2,
@@ -124,15 +124,15 @@ def test_the_learned_temperature_of_a_quadratic_bandit_has_its_closed_form():
             jax.random.normal(key, (256, 1)),
             batch,
         )
-        policy, first = descend(adam, gradient, states[0], policy)
+        policy, first = descend(gradient, states[0], policy, rate)
         gradient = jax.grad(temperature_loss)(log_temperature, log_density, target_entropy, batch.valid)
-        log_temperature, second = descend(adam, gradient, states[1], log_temperature)
+        log_temperature, second = descend(gradient, states[1], log_temperature, rate)
         return (policy, log_temperature, (first, second)), None
 
     policy, start = constant(0.5, 0.0), jnp.zeros(())
-    carry = policy, start, (adam.init(policy), adam.init(start))
+    carry = policy, start, (at_rest(policy), at_rest(start))
     (policy, log_temperature, _), _ = jax.jit(lambda c, k: jax.lax.scan(step, c, k))(
-        carry, jax.random.split(KEY, 3000)
+        carry, (jax.random.split(KEY, 3000), jnp.asarray(rates))
     )
     # std^2 = temperature / curvature, and log(2 pi e std^2) / 2 = target entropy. The tolerance is a hundredth: the
     # step size falls to 0, and what is left is the noise of the last few hundred batches.

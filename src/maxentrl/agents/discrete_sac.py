@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from maxentrl.agents.sac import (
     SACState,
@@ -27,13 +26,14 @@ from maxentrl.agents.sac import (
     bootstrapped,
     check_settings,
     check_temperature_bounds,
-    descend,
+    for_each,
     mean_of,
 )
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen, entropy
 from maxentrl.core.spaces import Discrete, Space, width
+from maxentrl.learn.adam import descend
 from maxentrl.learn.nets import forward, mlp
 from maxentrl.learn.replay import Learner, from_memory
 from maxentrl.learn.targets import polyak
@@ -82,7 +82,7 @@ def soft_value(values, log_policy, temperature) -> jax.Array:
 
 def action_values(critics, observation) -> jax.Array:
     """Q_i(s, .) of every critic [i, B, A]."""
-    return jnp.stack([forward(critic, observation) for critic in critics])
+    return jax.vmap(forward)(critics, for_each(critics, observation))
 
 
 def log_probabilities(policy, observation) -> jax.Array:
@@ -174,15 +174,14 @@ def learner(settings: DiscreteSACSettings) -> Learner:
             f"discrete_sac: target_ratio must lie in (0, 1), as no policy has more entropy than the uniform one; "
             f"got {settings.target_ratio}."
         )
-    adam = optax.adam(settings.learning_rate)
+    rate = settings.learning_rate
     low, high = (math.log(bound) for bound in settings.temperature_bounds)
 
     def init(key, observation: Space, action: Space) -> SACState:
         sizes = (width(observation), *settings.hidden, width(action))
-        first, second, actor = jax.random.split(key, 3)
-        policy = mlp(sizes, last=0.01).init(actor)
-        critics = (mlp(sizes).init(first), mlp(sizes).init(second))
-        return begun(policy, critics, settings, adam)
+        keys = jax.random.split(key, 3)
+        policy = mlp(sizes, last=0.01).init(keys[2])
+        return begun(policy, jax.vmap(mlp(sizes).init)(keys[:2]), settings)
 
     def learn(state: SACState, key, batch: Transition):
         del key  # nothing is sampled
@@ -193,12 +192,12 @@ def learner(settings: DiscreteSACSettings) -> Learner:
         target = bootstrapped(batch, soft_value(values, log_policy, temperature), settings.discount)
 
         (loss, values), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critics, batch, target)
-        critics, critics_adam = descend(adam, gradient, state.critics_adam, state.critics)
+        critics, critics_adam = descend(gradient, state.critics_adam, state.critics, rate)
 
         (loss_policy, (log_policy, value)), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
             state.policy, action_values(critics, batch.observation), temperature, batch
         )
-        policy, policy_adam = descend(adam, gradient, state.policy_adam, state.policy)
+        policy, policy_adam = descend(gradient, state.policy_adam, state.policy, rate)
 
         entropies = entropy(log_policy)
         log_temperature, temperature_adam = state.log_temperature, state.temperature_adam
@@ -206,7 +205,7 @@ def learner(settings: DiscreteSACSettings) -> Learner:
         if settings.temperature is None:
             wanted = settings.target_ratio * math.log(log_policy.shape[-1])
             gradient = jax.grad(temperature_loss)(log_temperature, entropies, wanted, batch.valid)
-            log_temperature, temperature_adam = descend(adam, gradient, temperature_adam, log_temperature)
+            log_temperature, temperature_adam = descend(gradient, temperature_adam, log_temperature, rate)
             log_temperature = jnp.clip(log_temperature, low, high)
             stuck = jnp.where(
                 gradient < 0, log_temperature >= high, (gradient > 0) & (log_temperature <= low)

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from maxentrl.agents.normal_policy import DENSITIES, acting
 from maxentrl.agents.sac import (
@@ -29,13 +28,13 @@ from maxentrl.agents.sac import (
     check_settings,
     continuous,
     critic_loss,
-    descend,
     mean_of,
     policy_loss,
     values_of_actions,
 )
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.spaces import Space, width
+from maxentrl.learn.adam import Adam, at_rest, descend
 from maxentrl.learn.nets import forward, mlp
 from maxentrl.learn.replay import Learner
 from maxentrl.learn.targets import polyak
@@ -74,15 +73,15 @@ class SACv1Settings:
 
 
 class SACv1State(NamedTuple):
-    """policy, value, slow_value: layers. critics: two of them. The others belong to Adam."""
+    """policy, value, slow_value: layers. critics: layers of two, arrays [2, ...]. The others: Adam's."""
 
     policy: Any
     critics: Any
     value: Any
     slow_value: Any
-    policy_adam: Any
-    critics_adam: Any
-    value_adam: Any
+    policy_adam: Adam
+    critics_adam: Adam
+    value_adam: Adam
 
 
 def value_loss(value, batch: Transition, implied) -> tuple[jax.Array, jax.Array]:
@@ -107,18 +106,18 @@ def sac_v1(settings: SACv1Settings = SACv1Settings()) -> Agent:
 def learner(settings: SACv1Settings) -> Learner:
     """What makes one gradient step of the first form from a batch, wherever that comes from."""
     check_settings("sac_v1", settings)
-    density, adam = DENSITIES[settings.policy], optax.adam(settings.learning_rate)
+    density, rate = DENSITIES[settings.policy], settings.learning_rate
 
     def init(key, observation: Space, action: Space) -> SACv1State:
         seen, done = width(observation), width(action)
         critic = mlp((seen + done, *settings.hidden, 1))
-        first, second, actor, third = jax.random.split(key, 4)
-        policy = mlp((seen, *settings.hidden, 2 * done), last=0.01).init(actor)
-        critics = (critic.init(first), critic.init(second))
-        value = mlp((seen, *settings.hidden, 1)).init(third)
+        keys = jax.random.split(key, 4)
+        policy = mlp((seen, *settings.hidden, 2 * done), last=0.01).init(keys[2])
+        critics = jax.vmap(critic.init)(keys[:2])
+        value = mlp((seen, *settings.hidden, 1)).init(keys[3])
         slow_value = jax.tree.map(jnp.array, value)
         return SACv1State(
-            policy, critics, value, slow_value, adam.init(policy), adam.init(critics), adam.init(value)
+            policy, critics, value, slow_value, at_rest(policy), at_rest(critics), at_rest(value)
         )
 
     def learn(state: SACv1State, key, batch: Transition) -> tuple[SACv1State, dict[str, jax.Array]]:
@@ -126,7 +125,7 @@ def learner(settings: SACv1Settings) -> Learner:
             batch, forward(state.slow_value, batch.next_observation)[..., 0], settings.discount
         )
         (loss, values), gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critics, batch, target)
-        critics, critics_adam = descend(adam, gradient, state.critics_adam, state.critics)
+        critics, critics_adam = descend(gradient, state.critics_adam, state.critics, rate)
 
         noise = jax.random.normal(key, batch.action.shape, batch.action.dtype)
         (loss_policy, (log_density, implied)), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
@@ -137,12 +136,12 @@ def learner(settings: SACv1Settings) -> Learner:
             noise,
             batch,
         )
-        policy, policy_adam = descend(adam, gradient, state.policy_adam, state.policy)
+        policy, policy_adam = descend(gradient, state.policy_adam, state.policy, rate)
 
         (loss_value, held), gradient = jax.value_and_grad(value_loss, has_aux=True)(
             state.value, batch, implied
         )
-        value, value_adam = descend(adam, gradient, state.value_adam, state.value)
+        value, value_adam = descend(gradient, state.value_adam, state.value, rate)
 
         info = {
             "critic_loss": loss,

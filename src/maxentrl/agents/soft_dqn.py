@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from maxentrl.agents.soft_q import (
     check_finite_temperature,
@@ -26,6 +25,7 @@ from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen
 from maxentrl.core.soft import kl, tilt
 from maxentrl.core.spaces import Discrete, Space, width
+from maxentrl.learn.adam import Adam, at_rest, descend, falling
 from maxentrl.learn.nets import forward, mlp
 from maxentrl.learn.replay import Learner, from_memory
 from maxentrl.learn.targets import copied_every, polyak
@@ -84,7 +84,7 @@ class SoftDQN(NamedTuple):
 
     online: Any
     target: Any
-    optimiser: Any
+    optimiser: Adam
     made: jax.Array
 
 
@@ -113,17 +113,11 @@ def learner(settings: SoftDQNSettings) -> Learner:
     """
     _check_settings(settings)
     temperature = settings.temperature
-    rate = settings.learning_rate if settings.decay is None else optax.linear_schedule(
-        settings.learning_rate, 0.0, settings.decay
-    )  # fmt: skip
-    optimiser = optax.adam(rate)
 
     def init(key, observation: Space, action: Space) -> SoftDQN:
         assert isinstance(action, Discrete)
         layers = mlp((width(observation), *settings.hidden, action.count)).init(key)
-        return SoftDQN(
-            layers, jax.tree.map(jnp.copy, layers), optimiser.init(layers), jnp.zeros((), jnp.int32)
-        )
+        return SoftDQN(layers, jax.tree.map(jnp.copy, layers), at_rest(layers), jnp.zeros((), jnp.int32))
 
     def log_pi(state: SoftDQN, seen) -> jax.Array:
         gone = jnp.minimum(state.made / settings.epsilon_decay, 1.0) if settings.epsilon_decay else 1.0
@@ -150,8 +144,9 @@ def learner(settings: SoftDQNSettings) -> Learner:
             settings.discount,
         )
         (loss, info), slope = jax.value_and_grad(q_loss, has_aux=True)(state.online, batch, y, settings.huber)
-        change, memory = optimiser.update(slope, state.optimiser)
-        online, made = optax.apply_updates(state.online, change), state.made + 1
+        rate = falling(settings.learning_rate, state.made, settings.decay)
+        online, memory = descend(slope, state.optimiser, state.online, rate)
+        made = state.made + 1
         if settings.target_interval is None:
             target = polyak(state.target, online, settings.target_rate)
         else:

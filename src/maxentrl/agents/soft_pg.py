@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from maxentrl.agents.soft_q import check_finite_temperature, check_numbers, check_share
 from maxentrl.core.check import InputError, check_discount
@@ -26,6 +25,7 @@ from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen, tanh_normal_log_density, tanh_normal_sample
 from maxentrl.core.soft import kl
 from maxentrl.core.spaces import Discrete, Space, check_bounded, width
+from maxentrl.learn.adam import Adam, at_rest, descend, falling
 from maxentrl.learn.nets import forward, mlp
 from maxentrl.learn.returns import lambda_returns
 
@@ -89,7 +89,7 @@ class SoftPG(NamedTuple):
 
     policy: Policy
     value: Any
-    optimisers: Any
+    optimisers: tuple[Adam, Adam]
     made: jax.Array
 
 
@@ -194,7 +194,6 @@ def value_loss(layers, batch: Judged) -> jax.Array:
 def _agent(name: str, settings: SoftPGSettings, counted: Callable[[Any, Any, float], jax.Array]) -> Agent:
     _check_settings(name, settings)
     temperature, rows = settings.temperature, settings.steps * settings.environments
-    optimiser = _optimiser(settings)
 
     def init(key, observation: Space, action: Space) -> SoftPG:
         for_policy, for_value = jax.random.split(key)
@@ -202,9 +201,7 @@ def _agent(name: str, settings: SoftPGSettings, counted: Callable[[Any, Any, flo
         layers = mlp((width(observation), *settings.hidden, outputs), last=0.01).init(for_policy)
         value = mlp((width(observation), *settings.hidden, 1)).init(for_value)
         policy: Any = Policy(layers, None if isinstance(action, Discrete) else jnp.zeros(outputs))
-        return SoftPG(
-            policy, value, (optimiser.init(policy), optimiser.init(value)), jnp.zeros((), jnp.int32)
-        )
+        return SoftPG(policy, value, (at_rest(policy), at_rest(value)), jnp.zeros((), jnp.int32))
 
     def act(state: SoftPG, key, seen):
         out = _network(state.policy.layers, seen)
@@ -240,8 +237,10 @@ def _agent(name: str, settings: SoftPGSettings, counted: Callable[[Any, Any, flo
             loss = jax.value_and_grad(policy_loss, has_aux=True)
             (_, info), slope = loss(state.policy, key, batch, scale * temperature, settings.clip)
             error, slope_value = jax.value_and_grad(value_loss)(state.value, batch)
-            policy, first = _descend(optimiser, slope, state.optimisers[0], state.policy)
-            value, second = _descend(optimiser, slope_value, state.optimisers[1], state.value)
+            rate = falling(settings.learning_rate, state.made, settings.decay)
+            slope, slope_value = (_shortened(x, settings.max_norm) for x in (slope, slope_value))
+            policy, first = descend(slope, state.optimisers[0], state.policy, rate, 1e-5)
+            value, second = descend(slope_value, state.optimisers[1], state.value, rate, 1e-5)
             return SoftPG(policy, value, (first, second), state.made + 1), {"value_loss": error, **info}
 
         def epoch(state: SoftPG, key):
@@ -308,16 +307,12 @@ def _log_std(policy: Policy, like) -> jax.Array:
     return jnp.broadcast_to(jnp.clip(policy.log_std, *LOG_STD), like.shape)
 
 
-def _optimiser(settings: SoftPGSettings) -> optax.GradientTransformation:
-    rate = settings.learning_rate
-    schedule = rate if settings.decay is None else optax.linear_schedule(rate, 0.0, settings.decay)
-    shorten = optax.identity() if settings.max_norm is None else optax.clip_by_global_norm(settings.max_norm)
-    return optax.chain(shorten, optax.adam(schedule, eps=1e-5))
-
-
-def _descend(optimiser: optax.GradientTransformation, slope, memory, parameters: Any) -> tuple[Any, Any]:
-    change, memory = optimiser.update(slope, memory)
-    return optax.apply_updates(parameters, change), memory
+def _shortened(slope, longest: float | None):
+    """A gradient of the same direction, no longer than `longest`; None leaves it."""
+    if longest is None:
+        return slope
+    length = jnp.sqrt(sum(jnp.sum(x * x) for x in jax.tree.leaves(slope)))
+    return jax.tree.map(lambda x: x * jnp.where(length > longest, longest / length, 1.0), slope)
 
 
 def _check_settings(name: str, settings: SoftPGSettings) -> None:

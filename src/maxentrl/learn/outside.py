@@ -12,6 +12,7 @@ import numpy as np
 from maxentrl.core.contracts import Agent, Arrived, Outside, Transition
 from maxentrl.core.spaces import to_units
 from maxentrl.learn import tally as tallies
+from maxentrl.learn.compiling import often, once
 from maxentrl.learn.replay import one_step
 from maxentrl.learn.tally import Tally
 
@@ -70,7 +71,7 @@ def programs(agent: Agent) -> Programs:
         key, here = jax.random.split(learning.key)
         return learning._replace(key=key), agent.act(learning.agent, here, observation)
 
-    return Programs(jax.jit(choose, donate_argnums=0), jax.jit(turn, donate_argnums=0), jax.jit(agent.mode))
+    return Programs(often(choose, donate=(0,)), often(turn, donate=(0,)), often(agent.mode))
 
 
 def begin(agent: Agent, world: Outside, programs: Programs, seed: int, key) -> Running:
@@ -80,7 +81,7 @@ def begin(agent: Agent, world: Outside, programs: Programs, seed: int, key) -> R
         one_step(world.observation, world.action),
     )
 
-    @jax.jit  # not for speed: a compiled program's results share no memory, as what is changed in place must not
+    @once  # compiled, not for speed: a compiled program's results share no memory, as what is changed in place must not
     def first(key):
         key, here = jax.random.split(key)
         state = agent.init(here, world.observation, world.action)

@@ -48,9 +48,9 @@ def store(memory: Memory, steps: Transition) -> Memory:
 
 
 def draw(memory: Memory, key, count: int, like: Transition) -> Transition:
-    """`count` steps, each any of those stored with equal chance, with replacement."""
-    held = jnp.clip(memory.written, 1, len(memory.rows))
-    rows = memory.rows.at[jax.random.randint(key, (count,), 0, held)].get(mode="promise_in_bounds")
+    """`count` steps, each any of those stored with equal chance (up to 1 part in 2^32 / stored), with replacement."""
+    held = jnp.clip(memory.written, 1, len(memory.rows)).astype(jnp.uint32)
+    rows = memory.rows.at[jax.random.bits(key, (count,)) % held].get(mode="promise_in_bounds")
     return _unpack(rows, like)
 
 
@@ -159,6 +159,8 @@ def off_policy(
             f"{name}: {steps} steps of {environments} environments do not fit a memory of {capacity}."
         )
 
+    learn = jax.jit(learner.learn)  # compiled as a part of what calls it; traced but once
+
     def init(key, observation: Space, action: Space):
         state = learner.init(key, observation, action)
         return Remembering(state, empty(capacity, one_step(observation, action)), jnp.zeros((), jnp.int32))
@@ -178,8 +180,8 @@ def off_policy(
         seen = state.seen + jnp.sum(lived.valid, dtype=jnp.int32)
 
         def once(current, key):
-            pick, learn = jax.random.split(key)
-            return learner.learn(current, learn, draw(memory, pick, batch, like))
+            pick, rest = jax.random.split(key)
+            return learn(current, rest, draw(memory, pick, batch, like))
 
         def learning(current):
             if updates == 1:

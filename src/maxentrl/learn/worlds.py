@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from maxentrl.core.contracts import Agent, Env, Outside
 from maxentrl.core.spaces import check_bounded
 from maxentrl.learn import inside, outside
 from maxentrl.learn import tally as tallies
+from maxentrl.learn.compiling import often, once
 from maxentrl.learn.tally import Tally
 
 LIMIT = 10_000
@@ -41,8 +41,8 @@ class World(NamedTuple):
     close: Callable[[], None]
 
 
-def key_of(seed: int) -> jax.Array:
-    """The random key of a seed, of an implementation that is named."""
+def key_of(seed) -> jax.Array:
+    """The random key of a seed, a number or an array []; of an implementation that is named."""
     return jax.random.key(seed, impl="threefry2x32")
 
 
@@ -64,30 +64,29 @@ def compiled_world(agent: Agent, env: Env, seeds: Sequence[int], starts: Sequenc
             return jax.lax.map(function, tree)
         return jax.vmap(function)(tree)
 
-    keys = jnp.stack([key_of(seed) for seed in seeds])
-    start_keys = jnp.stack([jax.random.fold_in(key_of(start), 1) for start in starts])
     limit = env.limit or LIMIT
 
-    def evaluate(tree):
-        return over_seeds(lambda state: inside.evaluate(agent, env, state, start_keys, limit), tree.agent)
+    def evaluate(tree, starts):
+        keys = jax.vmap(lambda start: jax.random.fold_in(key_of(start), 1))(starts)
+        return over_seeds(lambda state: inside.evaluate(agent, env, state, keys, limit), tree.agent)
 
-    begin = jax.jit(lambda keys: over_seeds(lambda key: inside.begin(agent, env, key), keys))
-    advance = jax.jit(
-        lambda tree, n: over_seeds(lambda now: inside.advance(agent, env, now, n), tree), donate_argnums=0
+    begin = once(lambda seeds: over_seeds(lambda seed: inside.begin(agent, env, key_of(seed)), seeds))
+    advance = often(
+        lambda tree, n: over_seeds(lambda now: inside.advance(agent, env, now, n), tree), donate=(0,)
     )
-    cleared = jax.jit(lambda tree: tree._replace(tally=tallies.cleared(tree.tally)), donate_argnums=0)
-    evaluated = jax.jit(evaluate)
+    cleared = often(lambda tree: tree._replace(tally=tallies.cleared(tree.tally)), donate=(0,))
+    evaluated = often(evaluate)
 
     def each(tree):
         return [jax.tree.map(lambda x, i=i: x[i], tree) for i in range(len(seeds))]
 
     return World(
         agent.steps * agent.environments,
-        lambda: begin(keys),
-        lambda tree, n: advance(tree, jnp.asarray(n, jnp.int32)),
+        lambda: begin(np.asarray(seeds)),
+        lambda tree, n: advance(tree, np.int32(n)),
         lambda tree: each(jax.device_get(tree.tally)),
         cleared,
-        lambda tree: np.asarray(evaluated(tree)),
+        lambda tree: np.asarray(evaluated(tree, np.asarray(starts))),
         lambda tree: each(tree.agent),
         lambda tree: tree,
         lambda: None,

@@ -1,0 +1,30 @@
+"""How much work the compiler is to do for a program.
+
+Half of the time from nothing to the first gradient step is the compiler's, and most of that is spent on making programs
+faster. On a CPU it is told where that is worth it; on accelerators it is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+_ONCE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+_OFTEN = {"xla_backend_optimization_level": 1}
+"""Level 1 runs as fast as higher ones here: the work is in products of matrices, which are not compiled but called."""
+
+
+def once(function: Callable) -> Callable[..., Any]:
+    """A program that runs once or twice, such as one that sets up a run: compiled with the least effort."""
+    return jax.jit(function, compiler_options=_on_cpu(_ONCE))
+
+
+def often(function: Callable, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """A program that runs many times; the arguments at the places `donate` are changed in place."""
+    return jax.jit(function, donate_argnums=donate, compiler_options=_on_cpu(_OFTEN))
+
+
+def _on_cpu(options: dict[str, bool | int]) -> dict[str, bool | int] | None:
+    return options if jax.default_backend() == "cpu" else None
