@@ -30,6 +30,7 @@ def ours(case: str, count: int):
     from maxentrl.agents.sac import SACSettings, sac
     from maxentrl.core.contracts import Transition
     from maxentrl.core.spaces import box
+    from maxentrl.learn.compiling import often
     from maxentrl.learn.replay import store
 
     size = SIZES[case]
@@ -49,13 +50,16 @@ def ours(case: str, count: int):
     state = state._replace(memory=jax.jit(store)(state.memory, steps))
     lived = jax.tree.map(lambda x: x[:1][None], steps)
 
-    again = jax.jit(jax.random.split)
-    update = jax.jit(agent.update, donate_argnums=0)
+    def step(state, key, lived):
+        key, here = jax.random.split(key)
+        state, info = agent.update(state, here, lived)
+        return state, key, info
+
+    program = often(step, donate=(0,))
 
     def call():
         nonlocal state, key
-        key, here = again(key)
-        state, info = update(state, here, lived)
+        state, key, info = program(state, key, lived)
         jax.block_until_ready(info)
 
     begin = time.perf_counter()
