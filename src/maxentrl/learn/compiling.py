@@ -6,6 +6,7 @@ faster. On a CPU it is told where that is worth it; on accelerators it is left a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,4 +28,16 @@ def often(function: Callable, donate: tuple[int, ...] = ()) -> Callable[..., Any
 
 
 def _on_cpu(options: dict[str, bool | int]) -> dict[str, bool | int] | None:
-    return options if jax.default_backend() == "cpu" else None
+    if jax.default_backend() != "cpu":
+        return None
+    return {name: value for name, value in options.items() if _known(name, value)}
+
+
+@functools.cache
+def _known(name: str, value: bool | int) -> bool:
+    """Whether the installed compiler has this option: they come and go, and are no more than advice here."""
+    try:
+        jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
