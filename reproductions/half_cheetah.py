@@ -4,7 +4,7 @@ Claim: Haarnoja et al. (2018b), soft actor-critic on MuJoCo's half cheetah. Chan
 A check that our adapter, memory and agent learn as the others do from the same number of steps, not of a score.
 
 Said before running: the same settings for all (two hidden layers of 256, batch 256, learning rate 1e-3, temperature 0.1,
-a gradient step a step after 1000 steps), each on one core, one after the other. Metrics: steps per second of the
+a gradient step a step after 1000 steps), each on a core of its own, one training after the other on each core. Metrics: steps per second of the
 process's own time on the core, evaluations apart, and the mean return of 10 episodes of the most likely actions after
 10 000 and 20 000 steps. Passed: ours after 20 000 steps gets at least 300 (random actions get about -280, standing
 still 0), and no less than the lower of the two peers less their standard deviation over episodes.
@@ -21,9 +21,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import queue
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ENV, STEPS, EVERY, WARMUP, EPISODES = "HalfCheetah-v5", 20_000, 10_000, 1000, 10
@@ -104,18 +106,21 @@ def peer(name: str, seed: int, steps: int) -> dict:
     return {"seconds": seconds, "returns": {k: [float(x) for x in v] for k, v in returns.items()}}
 
 
-def one(name: str, interpreter: str, seed: int, steps: int) -> dict:
-    """One training in a process of its own, on the last core."""
-    core = str(max(os.sched_getaffinity(0)))
+def one(name: str, interpreter: str, seed: int, steps: int, cores: queue.Queue[int]) -> dict:
+    """One training in a process of its own, on the next core that is free."""
+    core = cores.get()
     what = ["--child", name, "--seeds", str(seed), "--steps", str(steps)]
     done = subprocess.run(
-        ["taskset", "--cpu-list", core, interpreter, __file__, *what],
+        ["taskset", "--cpu-list", str(core), interpreter, __file__, *what],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    cores.put(core)
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(name, seed, f"{steps / found['seconds']:.1f} steps/s", file=sys.stderr, flush=True)
+    return found
 
 
 def main() -> None:
@@ -123,6 +128,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    options.add_argument(
+        "--peer-seeds", type=int, nargs="+", default=None, help="those of the peers, if others"
+    )
     options.add_argument("--steps", type=int, default=STEPS, help="a multiple of 10 000")
     options.add_argument("--out", type=Path, default=None, help="file for the table; printed in any case")
     options.add_argument("--child", default=None, help=argparse.SUPPRESS)
@@ -142,17 +150,26 @@ def main() -> None:
     }
     lines = learning.header(f"HalfCheetah: {given.steps} steps", given.seeds)[:-1]
     lines += [f"mean of {EPISODES} episodes +- standard deviation over them", ""]
+    jobs = [
+        (name, seed)
+        for name, interpreter in interpreters.items()
+        for seed in (given.seeds if name == "ours" else given.peer_seeds or given.seeds)
+        if interpreter
+    ]
+    cores: queue.Queue[int] = queue.Queue()
+    for core in os.sched_getaffinity(0):
+        cores.put(core)
+    with ThreadPoolExecutor(cores.qsize()) as pool:
+        running = [
+            pool.submit(one, name, interpreters[name], seed, given.steps, cores) for name, seed in jobs
+        ]
     last: dict[str, list[np.ndarray]] = {}
-    for seed in given.seeds:
-        for name, interpreter in interpreters.items():
-            if not interpreter:
-                continue
-            found = one(name, interpreter, seed, given.steps)
-            returns = {int(step): np.array(each) for step, each in found["returns"].items()}
-            words = ", ".join(f"{k}: {each.mean():.0f} +- {each.std():.0f}" for k, each in returns.items())
-            last.setdefault(name, []).append(returns[max(returns)])
-            lines.append(f"{name:<5} seed {seed}  {given.steps / found['seconds']:6.1f} steps/s  {words}")
-            print(lines[-1], flush=True)
+    for (name, seed), job in zip(jobs, running, strict=True):
+        found = job.result()
+        returns = {int(step): np.array(each) for step, each in found["returns"].items()}
+        words = ", ".join(f"{k}: {each.mean():.0f} +- {each.std():.0f}" for k, each in returns.items())
+        last.setdefault(name, []).append(returns[max(returns)])
+        lines.append(f"{name:<5} seed {seed}  {given.steps / found['seconds']:6.1f} steps/s  {words}")
     means = {name: np.mean([each.mean() for each in seeds]) for name, seeds in last.items()}
     enough = means["ours"] >= LEAST
     peers = [
