@@ -4,8 +4,8 @@ Claim: Haarnoja et al. (2018b), soft actor-critic on MuJoCo's half cheetah. Chan
 A check that our adapter, memory and agent learn as the others do from the same number of steps, not of a score.
 
 Said before running: the same settings for all (two hidden layers of 256, batch 256, learning rate 1e-3, temperature 0.1,
-a gradient step a step after 1000 steps), each on a core of its own, one training after the other on each core. Metrics: steps per second of the
-process's own time on the core, evaluations apart, and the mean return of 10 episodes of the most likely actions after
+a gradient step a step after 1000 steps), one training after the other on each core. Metrics: steps per second of the
+process's own time on its core, evaluations apart, and the mean return of 10 episodes of the most likely actions after
 10 000 and 20 000 steps. Passed: ours after 20 000 steps gets at least 300 (random actions get about -280, standing
 still 0), and no less than the lower of the two peers less their standard deviation over episodes.
 
