@@ -248,3 +248,20 @@ def test_single_precision_agrees_to_its_precision_and_admits_what_it_cannot_prov
         single.v, double.v, rtol=0, atol=100 * np.finfo(np.float32).eps * np.abs(double.v).max()
     )
     assert np.max(np.abs(single.v - double.v)) <= single.error_bound + double.error_bound
+
+
+def test_a_hard_solve_is_proven_however_the_compiler_rounds():
+    # Without optimisation the values of actions are computed apart from their maximum, and may round differently.
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        rng = np.random.default_rng(0)
+        for _ in range(12):
+            problem = random_problem(rng, 7, 3, 1, terminal=True)
+            problem["transition"] = 0.8 * problem["transition"] + 0.2 / 7
+            mdp = as_mdp(problem, sparse=True).with_reward(-rng.random((7, 3)))
+            found = maxentrl.solve(mdp, temperature=0.0, discount=1.0)
+            assert found.error_bound < 1e-11
+            np.testing.assert_allclose(np.exp(found.log_policy).sum(1), 1.0, rtol=1e-12)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)

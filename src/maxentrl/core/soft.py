@@ -82,7 +82,8 @@ def tilt(x: Array, log_weight: Array | None = None, temperature: Scalar = 1.0, a
     top = jnp.max(jnp.where(allowed, x, -jnp.inf), axis, keepdims=True)
     top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0.0))
     if kind == "max":
-        allowed = allowed & (x >= top)
+        # A compiler may compute x twice and round it differently, so that nothing reaches the top: one entry always stays.
+        allowed = allowed & ((x >= top) | _first_largest(x, allowed, axis))
         score = log_weight
     elif kind == "mean":
         score = log_weight
@@ -119,6 +120,16 @@ def _prepare(x, log_weight):
     x, log_weight = jnp.broadcast_arrays(x, log_weight)
     allowed = (x > -jnp.inf) & (log_weight > -jnp.inf)
     return jnp.where(allowed, x, 0.0), jnp.where(allowed, log_weight, 0.0), allowed
+
+
+def _first_largest(x, allowed, axis: Axis):
+    """Marks one entry of every slice: the first of the largest that are allowed."""
+    axes = (axis,) if isinstance(axis, int) else axis
+    last = range(-len(axes), 0)
+    moved = jnp.moveaxis(jnp.where(allowed, x, -jnp.inf), axes, last)
+    flat = moved.reshape(*moved.shape[: x.ndim - len(axes)], -1)
+    marked = jnp.arange(flat.shape[-1]) == jnp.argmax(flat, -1, keepdims=True)
+    return jnp.moveaxis(marked.reshape(moved.shape), last, axes)
 
 
 def _log_sum_exp(score, allowed, axis):
