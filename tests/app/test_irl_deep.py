@@ -58,7 +58,13 @@ def test_an_interrupted_training_keeps_the_best_so_far(here, capsys, monkeypatch
             os.kill(os.getpid(), number)
 
     monkeypatch.setattr(irl_deep, "_tell", stop)
-    assert cli.main(["irl", "deep-maxent", *FILES, *SMALL]) == cli.INTERRUPTED
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where a shell runs us in the background
+    try:
+        assert cli.main(["irl", "deep-maxent", *FILES, *SMALL]) == cli.INTERRUPTED
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "interrupted; the best that was found so far is kept" in capsys.readouterr().err
     found = deep_estimate.load(here / "run/network")
     assert found.members[0].interrupted and len(found.members[0].train) >= 5

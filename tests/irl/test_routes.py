@@ -149,11 +149,13 @@ def test_trips_entered_twice_are_noticed():
     network = city(5, links=90, goals=0, extra=5)
     rng, u = np.random.default_rng(7), np.full(network.arcs, -1.9)
     rows = [walk(network, u, k, (k + 40) % 90, "forced", rng) for k in range(20)]
-    once, twice = (
-        routes.fit(network, np.ones((network.arcs, 1)), trips_from_sequences(r)) for r in (rows, rows * 2)
+    once, some, all_twice = (
+        routes.fit(network, np.ones((network.arcs, 1)), trips_from_sequences(r))
+        for r in (rows, rows + rows[:5], rows * 2)
     )
     assert once.warnings == ()
-    assert "20 of 40 trips are copies of others, link by link (the first: '20' of '0')" in twice.warnings[0]
+    assert "5 of 25 trips are copies of others, link by link (the first: '20' of '0')" in some.warnings[0]
+    assert "as if all had been entered 2 times (the first: '20' of '0')" in all_twice.warnings[0]
 
 
 def test_a_fixed_offset_and_a_penalty_enter_the_objective():
