@@ -45,6 +45,7 @@ def agent_of(case: str):
                 warmup=DQN["warmup"],
                 updates=DQN["updates"],
                 steps=DQN["every"],
+                environments=1,
                 # The peers' target is the network as it was before each round of gradient steps.
                 target_interval=DQN["updates"],
             )
