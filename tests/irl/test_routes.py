@@ -148,13 +148,13 @@ def test_a_feature_that_the_few_goals_do_not_meet_is_found_by_all():
 def test_trips_entered_twice_are_noticed():
     network = city(5, links=90, goals=0, extra=5)
     rng, u = np.random.default_rng(7), np.full(network.arcs, -1.9)
-    rows = [walk(network, u, k, (k + 40) % 90, "forced", rng) for k in range(20)]
+    *rows, other = [walk(network, u, k, (k + 40) % 90, "forced", rng) for k in range(21)]
     once, some, all_twice = (
         routes.fit(network, np.ones((network.arcs, 1)), trips_from_sequences(r))
-        for r in (rows, rows + rows[:5], rows * 2)
+        for r in (rows, [*rows, *rows, other], rows * 2)
     )
     assert once.warnings == ()
-    assert "5 of 25 trips are copies of others, link by link (the first: '20' of '0')" in some.warnings[0]
+    assert "20 of 41 trips are copies of others, link by link (the first: '20' of '0')" in some.warnings[0]
     assert "as if all had been entered 2 times (the first: '20' of '0')" in all_twice.warnings[0]
 
 
