@@ -148,7 +148,7 @@ def main() -> None:
         "sb3": os.environ.get("MAXENTRL_SB3", ""),
         "sbx": os.environ.get("MAXENTRL_SBX", ""),
     }
-    lines = learning.header(f"HalfCheetah: {given.steps} steps", given.seeds)[:-1]
+    lines = learning.header(f"HalfCheetah: {given.steps} steps", given.seeds, starts=False)[:-1]
     lines += [f"mean of {EPISODES} episodes +- standard deviation over them", ""]
     jobs = [
         (name, seed)

@@ -133,7 +133,7 @@ def table(rows: list[list[str]]) -> str:
         "bar",
     ]
     width = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    lines = learning.header("Killed and resumed", [0])
+    lines = learning.header("Killed and resumed", [0], starts=False)
     lines += [
         "  ".join(c.ljust(w) for c, w in zip(row, width, strict=True)).rstrip() for row in [heads, *rows]
     ]

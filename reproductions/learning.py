@@ -73,15 +73,16 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     return options
 
 
-def header(title: str, seeds: Iterable[int]) -> list[str]:
-    """Title, command, seeds, versions and machine."""
+def header(title: str, seeds: Iterable[int], starts: bool = True) -> list[str]:
+    """Title, command, seeds, versions and machine. `starts`: whether evaluation is from our fixed start states."""
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("maxentrl", "jax", "optax", "gymnasium")
     )
+    said = f"; {STARTS} fixed start states, apart from those of training" if starts else ""
     return [
         title,
         f"command: python {Path(sys.argv[0]).parent.name}/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}",
-        f"seeds: {', '.join(map(str, seeds))}; {STARTS} fixed start states, apart from those of training",
+        f"seeds: {', '.join(map(str, seeds))}{said}",
         f"versions: {versions}, Python {platform.python_version()}; {platform.machine()}, {platform.system()}",
         "",
     ]
