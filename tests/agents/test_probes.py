@@ -15,6 +15,7 @@ from maxentrl.core.spaces import Discrete
 from maxentrl.envs import probes
 from maxentrl.envs.limited import limited
 from maxentrl.learn import inside
+from unoptimised import unoptimised
 
 T, G = 0.4, 0.5
 """Temperature and discount."""
@@ -117,10 +118,8 @@ def climb(agent, actions, iterations):
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_without_optimisation():
     """Compiling is most of the time here."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    with unoptimised():
+        yield
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import pytest
 import maxentrl
 from oracles import exact_stationary
 from problems import as_mdp, random_problem
+from unoptimised import unoptimised
 
 S, A = 6, 3
 """One shape for all stationary tests, so that each kind of problem is compiled once."""
@@ -252,10 +253,8 @@ def test_single_precision_agrees_to_its_precision_and_admits_what_it_cannot_prov
 
 def test_a_hard_solve_is_proven_however_the_compiler_rounds():
     # Without optimisation the values of actions are computed apart from their maximum, and may round differently.
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    try:
-        rng = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
+    with unoptimised():
         for _ in range(12):
             problem = random_problem(rng, 7, 3, 1, terminal=True)
             problem["transition"] = 0.8 * problem["transition"] + 0.2 / 7
@@ -263,5 +262,3 @@ def test_a_hard_solve_is_proven_however_the_compiler_rounds():
             found = maxentrl.solve(mdp, temperature=0.0, discount=1.0)
             assert found.error_bound < 1e-11
             np.testing.assert_allclose(np.exp(found.log_policy).sum(1), 1.0, rtol=1e-12)
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)

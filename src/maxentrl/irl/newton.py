@@ -85,10 +85,7 @@ def maximise(
     except KeyboardInterrupt:
         return Maximum(w, best, memo, False, interrupted_after(taken), True)
     rise = f"the next would raise the objective by about {promise / 2:.2g}"
-    were = "was" if max_steps == 1 else "were"
-    return Maximum(
-        w, best, memo, False, f"not converged: {newton_steps(max_steps)} {were} taken, and {rise}."
-    )
+    return Maximum(w, best, memo, False, f"{stopped_after(max_steps)}, and {rise}.")
 
 
 def interrupted_after(steps: int) -> str:
@@ -97,6 +94,11 @@ def interrupted_after(steps: int) -> str:
         f"interrupted after {newton_steps(steps)}: the best weights so far are kept, and as "
         "they are no maximum, their standard errors mean nothing."
     )
+
+
+def stopped_after(steps: int) -> str:
+    """The beginning of the verdict on a search that made all the steps it was allowed."""
+    return f"not converged: {newton_steps(steps)} {'was' if steps == 1 else 'were'} taken"
 
 
 def newton_steps(count: int) -> str:

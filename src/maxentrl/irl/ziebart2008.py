@@ -22,7 +22,7 @@ from maxentrl.core.check import InputError
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.irl.estimate import null_directions
 from maxentrl.irl.fitting import Climbed, Seen, Task, clusters, refuse_start
-from maxentrl.irl.newton import HALVINGS, Maximum, interrupted_after, newton_steps
+from maxentrl.irl.newton import HALVINGS, Maximum, interrupted_after, newton_steps, stopped_after
 from maxentrl.irl.sensitivity import Derivatives, Evidence, Model, Plan, derivatives, objective, path_scores
 
 TOLERANCE = 1e-10
@@ -95,9 +95,7 @@ def search(task: Task, seen: Seen, begin: np.ndarray) -> tuple[Climbed, dict[str
         verdict, interrupted = interrupted_after(taken), True
     if converged:
         verdict = f"converged in {newton_steps(taken)}."
-    verdict = (
-        verdict or f"not converged: {task.max_steps} Newton steps were taken, and the vector is not zero."
-    )
+    verdict = verdict or f"{stopped_after(task.max_steps)}, and the vector is not zero."
     slope = -np.asarray(_slope(model, evidence, jnp.asarray(w))) + l2 * np.eye(len(w))
     last = _forward(model, evidence, plan)
     best = Maximum(w, float(objective(model, evidence, w)[0]), plan, bool(converged), verdict, interrupted)
