@@ -128,8 +128,23 @@ def _first_largest(x, allowed, axis: Axis):
     last = range(-len(axes), 0)
     moved = jnp.moveaxis(jnp.where(allowed, x, -jnp.inf), axes, last)
     flat = moved.reshape(*moved.shape[: x.ndim - len(axes)], -1)
-    marked = jnp.arange(flat.shape[-1]) == jnp.argmax(flat, -1, keepdims=True)
+    index = jnp.broadcast_to(jnp.arange(flat.shape[-1], dtype=jnp.int32), flat.shape)
+    # Not `argmax`: it fails where a program is traced with 64 bits and lowered without.
+    _, first = jax.lax.reduce(
+        (jax.lax.stop_gradient(flat), index),
+        (jnp.array(-jnp.inf, flat.dtype), jnp.array(flat.shape[-1], jnp.int32)),
+        _larger_then_earlier,
+        (flat.ndim - 1,),
+    )
+    marked = index == first[..., None]
     return jnp.moveaxis(marked.reshape(moved.shape), last, axes)
+
+
+def _larger_then_earlier(one, other):
+    """Of two entries (value, index): the larger value, and of equal ones the earlier."""
+    (x, i), (y, j) = one, other
+    other_wins = (y > x) | ((y == x) & (j < i))
+    return jnp.where(other_wins, y, x), jnp.where(other_wins, j, i)
 
 
 def _log_sum_exp(score, allowed, axis):
