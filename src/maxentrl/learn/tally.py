@@ -6,93 +6,100 @@ It also holds when each quantity was first not a finite number: the run is stopp
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 NEVER = np.iinfo(np.int32).max
+FROM_OUTSIDE = ("reward", "observation")
+"""What the environment may give that is not finite: it is then the cause of all else that is not."""
 
 
-class Tally(NamedTuple):
-    """infos: sums of what `update` reports, each weighted by its gradient steps; "updates" their number.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """names: K words, what `update` reports beside "updates". All numbers of a kind are one array, since a program costs
+    as much time for each array that it is handed as for a small product of matrices.
 
-    episodes, score, length: how many ended, and the sums of their returns and steps.
-    largest: the largest reward met, in size.
-    bad: for each quantity, the iteration since the beginning of the run in which it was first not finite, or NEVER.
+    sums: float32 [K], each weighted by its gradient steps. updates: float32 [], the number of these.
+    bad: int32 [2 + K], for reward, observation and the names: the iteration since the beginning of the run in which it
+        was first not finite, or NEVER.
+    ended: int32 [2], episodes that ended, and their steps. score: float32 [], the sum of their returns.
+    largest: float32 [], the largest reward met, in size.
     """
 
-    infos: dict[str, jax.Array]
-    episodes: jax.Array
-    score: jax.Array
-    length: jax.Array
-    largest: jax.Array
-    bad: dict[str, jax.Array]
+    names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    sums: Any
+    updates: Any
+    bad: Any
+    ended: Any
+    score: Any
+    largest: Any
 
 
 def nothing(infos: dict[str, Any]) -> Tally:
     """A tally of nothing yet, for infos of these names."""
-    zero, count = jnp.zeros(()), jnp.zeros((), jnp.int32)
-    names = ["reward", "observation", *(name for name in infos if name != "updates")]
+    names = tuple(name for name in infos if name != "updates")
+    zero = jnp.zeros(())
     return Tally(
-        {name: zero for name in infos},
-        count,
+        names,
+        jnp.zeros(len(names)),
         zero,
-        count,
+        jnp.full(len(FROM_OUTSIDE) + len(names), NEVER, jnp.int32),
+        jnp.zeros(2, jnp.int32),
         zero,
-        {name: jnp.full((), NEVER, jnp.int32) for name in names},
+        zero,
     )
 
 
 def cleared(tally: Tally) -> Tally:
     """The same with all sums at zero; what was bad stays bad."""
-    return jax.tree.map(jnp.zeros_like, tally)._replace(bad=tally.bad)
+    return dataclasses.replace(jax.tree.map(jnp.zeros_like, tally), bad=tally.bad)
 
 
 def updated(tally: Tally, iteration, info: dict[str, jax.Array], reward, observation) -> Tally:
     """One gradient phase more: `info` of `update`, and the rewards and observations that led to it."""
-    weight = info["updates"]
-    infos = {
-        name: total + (info[name] if name == "updates" else weight * info[name])
-        for name, total in tally.infos.items()
-    }
-    values = {"reward": reward, "observation": observation, **info}
-    bad = {
-        name: jnp.where(jnp.all(jnp.isfinite(values[name])), first, jnp.minimum(first, iteration))
-        for name, first in tally.bad.items()
-    }
-    return tally._replace(infos=infos, bad=bad, largest=jnp.maximum(tally.largest, jnp.max(jnp.abs(reward))))
+    found = jnp.array([info[name] for name in tally.names], jnp.float32)
+    whole = jnp.array([jnp.all(jnp.isfinite(x)) for x in (reward, observation)])
+    finite = jnp.concatenate([whole, jnp.isfinite(found)])
+    return dataclasses.replace(
+        tally,
+        sums=tally.sums + info["updates"] * found,
+        updates=tally.updates + info["updates"],
+        bad=jnp.where(finite, tally.bad, jnp.minimum(tally.bad, iteration)),
+        largest=jnp.maximum(tally.largest, jnp.max(jnp.abs(reward))),
+    )
 
 
 def ended(tally: Tally, over, score, length) -> Tally:
-    """Episodes that ended, where `over` [N]; their returns and lengths."""
-    return tally._replace(
-        episodes=tally.episodes + jnp.sum(over, dtype=jnp.int32),
+    """Episodes that ended, where `over` [..., N]; their returns and lengths."""
+    counts = jnp.array([jnp.sum(over, dtype=jnp.int32), jnp.sum(jnp.where(over, length, 0), dtype=jnp.int32)])
+    return dataclasses.replace(
+        tally,
+        ended=tally.ended + counts,
         score=tally.score + jnp.sum(jnp.where(over, score, 0.0)),
-        length=tally.length + jnp.sum(jnp.where(over, length, 0), dtype=jnp.int32),
     )
 
 
 def summary(tally: Tally) -> dict[str, float | int | None]:
     """Averages, as numbers for a row of metrics; None where there is nothing to average."""
-    episodes, updates = int(tally.episodes), float(tally.infos["updates"])
+    (episodes, steps), updates = (int(x) for x in tally.ended), float(tally.updates)
     row: dict[str, float | int | None] = {
         "episodes": episodes,
         "return": float(tally.score) / episodes if episodes else None,
-        "length": int(tally.length) / episodes if episodes else None,
+        "length": steps / episodes if episodes else None,
         "updates": int(updates),
     }
-    for name, total in tally.infos.items():
-        if name != "updates":
-            row[name] = float(total) / updates if updates else None
+    for name, total in zip(tally.names, tally.sums, strict=True):
+        row[name] = float(total) / updates if updates else None
     return row
 
 
 def first_bad(tally: Tally) -> tuple[str, int] | None:
-    """The quantity that was not finite first, and in which iteration; of several at once, one of the environment's: it is
-    the cause of the others.
-    """
-    cause = ("reward", "observation")
-    name, at = min(tally.bad.items(), key=lambda item: (int(item[1]), item[0] not in cause))
-    return None if int(at) == NEVER else (name, int(at))
+    """The quantity that was not finite first, and in which iteration; of several at once, the environment's."""
+    first = int(np.argmin(tally.bad))  # of equal ones the first, and what comes from outside stands first
+    at = int(tally.bad[first])
+    return None if at == NEVER else ((*FROM_OUTSIDE, *tally.names)[first], at)
