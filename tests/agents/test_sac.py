@@ -15,6 +15,7 @@ from maxentrl.agents.sac import (
     learner,
     policy_loss,
     sac,
+    soft_value,
     temperature_loss,
     values_of_actions,
 )
@@ -22,6 +23,7 @@ from maxentrl.core.check import InputError
 from maxentrl.core.spaces import Discrete, box
 from maxentrl.learn.adam import at_rest, descend
 from maxentrl.learn.nets import Layer
+from unoptimised import unoptimised
 
 
 def still(count):
@@ -155,6 +157,21 @@ def test_the_values_of_actions_are_the_values_and_their_gradients_in_the_action_
     np.testing.assert_allclose(one[1], two[1], rtol=1e-12, atol=1e-14)
 
 
+def test_the_smaller_of_two_values_has_a_derivative_however_the_compiler_rounds():
+    # Without optimisation the values are computed apart from their minimum, and may round differently.
+    critics = (Layer(jax.random.normal(KEY, (2, 2, 1)), jnp.zeros((2, 1))),)
+    action, seen = jax.random.normal(KEY, (128, 1)), jnp.ones((128, 1))
+
+    def value(action):
+        return jnp.sum(soft_value(values_of_actions(critics, seen, jnp.tanh(action)), 0.0, 1.0))
+
+    with unoptimised():
+        found = jax.jit(jax.grad(value))(action)
+    both = jax.jacobian(lambda a: values_of_actions(critics, seen, jnp.tanh(a)).sum(1))(action)[:, :, 0]
+    smaller = jnp.argmin(values_of_actions(critics, seen, jnp.tanh(action)), 0)
+    np.testing.assert_allclose(found[:, 0], both[smaller, jnp.arange(128)], rtol=1e-5)
+
+
 def test_with_too_little_entropy_the_temperature_rises_and_with_too_much_it_falls():
     valid = jnp.ones(2, bool)
     little, much = jnp.array([3.0, 1.0]), jnp.array([-3.0, -1.0])  # log-densities: entropies -2 and 2
@@ -257,7 +274,8 @@ def test_spaces_it_cannot_act_in_are_refused_with_the_agents_that_can():
     agent = sac()
     agent.check(box(-np.inf, np.inf, (3,)), ONE)
     with pytest.raises(
-        InputError, match="here are 2 discrete ones; discrete_sac, soft_dqn and soft_pg can act here"
+        InputError,
+        match="here are 2 discrete ones; soft_dqn, discrete_sac, soft_pg and entropy_bonus_pg act there",
     ):
         agent.check(ONE, Discrete(2))
     with pytest.raises(InputError, match="must have finite bounds"):

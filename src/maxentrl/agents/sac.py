@@ -13,10 +13,10 @@ the authors' code takes the mean of the critics for the policy.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -85,9 +85,18 @@ def for_each(critics: Sequence[Layer], x) -> jax.Array:
     return jnp.broadcast_to(x, (len(critics[0].bias), *x.shape))
 
 
+def least(values) -> jax.Array:
+    """min_i Q_i [B] of values [i, B]; the derivative is that of the first of the smallest.
+
+    That of `jnp.min` is divided by how many entries equal the minimum. Compilers may compute an entry twice and round
+    it differently, so that none does, and it is 0 / 0.
+    """
+    return functools.reduce(lambda x, y: jnp.where(y < x, y, x), values)
+
+
 def soft_value(values, log_density, temperature) -> jax.Array:
     """V = min_i Q_i(s, a) - temperature log pi(a|s) [B], for a drawn from pi; values [i, B]."""
-    return jnp.min(values, 0) - temperature * log_density
+    return least(values) - temperature * log_density
 
 
 def bootstrapped(batch: Transition, value_next, discount) -> jax.Array:
@@ -197,7 +206,12 @@ def learner(settings: SACSettings) -> Learner:
         critics, critics_adam = descend(gradient, state.critics_adam, state.critics, rate)
 
         (loss_policy, (log_density, value)), gradient = jax.value_and_grad(policy_loss, has_aux=True)(
-            state.policy, partial(values_of_actions, critics), density, temperature, noise_now, batch
+            state.policy,
+            functools.partial(values_of_actions, critics),
+            density,
+            temperature,
+            noise_now,
+            batch,
         )
         policy, policy_adam = descend(gradient, state.policy_adam, state.policy, rate)
 
@@ -232,7 +246,7 @@ def about_targets(target, values, valid) -> dict[str, jax.Array]:
     return {
         "target": mean,
         "target_spread": jnp.sqrt(mean_of((target - mean) ** 2, valid)),
-        "value_gap": mean_of(jnp.min(values, 0) - target, valid),
+        "value_gap": mean_of(least(values) - target, valid),
         "critics_apart": mean_of(jnp.abs(values[0] - values[1]), valid),
     }
 

@@ -79,8 +79,8 @@ def tilt(x: Array, log_weight: Array | None = None, temperature: Scalar = 1.0, a
     """
     x, log_weight, allowed = _prepare(x, log_weight)
     kind = temperature_kind(temperature)
-    top = jnp.max(jnp.where(allowed, x, -jnp.inf), axis, keepdims=True)
-    top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0.0))
+    top = jnp.max(jnp.where(allowed, jax.lax.stop_gradient(x), -jnp.inf), axis, keepdims=True)
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
     if kind == "max":
         # A compiler may compute x twice and round it differently, so that nothing reaches the top: one entry always stays.
         allowed = allowed & ((x >= top) | _first_largest(x, allowed, axis))
