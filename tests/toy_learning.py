@@ -11,8 +11,8 @@ from maxentrl.learn import nets, replay
 LIMIT = 20
 
 
-def environment(broken_after: float = np.inf) -> Env:
-    """A point in the plane that is pushed; pays NaN once its clock, which never stops, is past `broken_after`."""
+def environment(broken_after: float = np.inf, broken: str = "reward") -> Env:
+    """A point in the plane that is pushed; its reward, or its observation, is NaN beyond the line x + y = `broken_after`."""
 
     def reset(key):
         x = jax.random.uniform(key, (2,), minval=-1, maxval=1)
@@ -21,8 +21,9 @@ def environment(broken_after: float = np.inf) -> Env:
     def step(key, state, action):
         x, t = state
         x = jnp.clip(x + action + 0.01 * jax.random.normal(key, (2,)), -2, 2)
-        reward = jnp.where(jnp.sum(x) > broken_after, jnp.nan, -jnp.sum(x * x))
-        return (x, t + 1), Step(x, reward, jnp.all(jnp.abs(x) > 1.9), t + 1 >= LIMIT)
+        wrong = {broken: jnp.where(jnp.sum(x) > broken_after, jnp.nan, 0.0)}
+        reward, seen = wrong.get("reward", 0.0) - jnp.sum(x * x), wrong.get("observation", 0.0) + x
+        return (x, t + 1), Step(seen, reward, jnp.all(jnp.abs(x) > 1.9), t + 1 >= LIMIT)
 
     return Env(reset, step, box(-2, 2, (2,)), box(-0.1, 0.1, (2,)), LIMIT, "toy")
 

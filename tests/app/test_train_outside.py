@@ -128,7 +128,7 @@ def test_what_goes_wrong_on_the_way_names_environment_episode_and_step(here, cap
     words = command("mine_steep:Hill", "--env-args", f'{{"wrong": "{wrong}", "when": 95}}')
     said = refused(capsys, words)
     # The environment is tried for 20 steps before, and it was another one.
-    assert said.startswith(f"maxentrl: environment 0 (mine_steep:Hill), episode 9, step 5: {message}")
+    assert said.startswith(f"maxentrl: seed 0, environment 0 (mine_steep:Hill), episode 9, step 5: {message}")
     assert (here / "run/checkpoints/step-000000000080.safetensors").exists()
 
 

@@ -96,11 +96,15 @@ def test_episodes_that_ended_are_counted_with_their_returns_and_lengths():
     assert all(row["updates"] == 0 and row["loss"] is None for row in training)
 
 
-def test_a_reward_that_is_not_finite_stops_the_run_by_name_and_step(tmp_path):
-    made = worlds.compiled_world(toy.agent(), toy.environment(broken_after=1.6), (5,), range(2))
+@pytest.mark.parametrize(("broken", "blamed"), [("reward", "paid"), ("observation", "showed")])
+def test_what_the_environment_gives_that_is_not_finite_stops_the_run_by_name_and_step(
+    tmp_path, broken, blamed
+):
+    made = worlds.compiled_world(toy.agent(), toy.environment(1.6, broken), (5,), range(2))
     schedule = loop.Schedule(5000, log_every=50, evaluate_every=5000, checkpoint_every=20)
     with pytest.raises(
-        loop.DivergedError, match=r"reward was no finite number at step \d+ of seed 5. The env"
+        loop.DivergedError,
+        match=rf"{broken} was no finite number at step \d+ of seed 5. The environment {blamed} it",
     ) as met:
         loop.train(made, schedule, (5,), lambda row: None, folder=tmp_path)
     assert str(checkpoint.files(tmp_path)[0]) in str(met.value) or "no checkpoint from before" in str(

@@ -147,14 +147,15 @@ def train(
             bad = tally.first_bad(one)
             if bad is not None:
                 raise DivergedError(_diverged(*bad, seed, per, float(one.largest), folder))
+        due = [(trained, at % log_every == 0), (evaluated, at % evaluate_every == 0)]
+        for told in (told for told, now in due if now):
+            for row in told(tree, at * per):
+                record(row)
         # What is told only because the run ends comes last, so that whoever goes on can cut it off.
-        for told, every in sorted(
-            ((trained, log_every), (evaluated, evaluate_every)), key=lambda x: at % x[1] > 0
-        ):
-            if at % every == 0 or at == last:
-                for row in told(tree, at * per):
-                    record(row)
-                    spare += at % every > 0
+        for told in (told for told, now in due if not now and at == last):
+            for row in told(tree, at * per):
+                record(row)
+                spare += 1
         if at % log_every == 0:
             tree = world.cleared(tree)
         if at % checkpoint_every == 0 or at == last:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Agent, Env, Outside
 from maxentrl.core.spaces import check_bounded
 from maxentrl.learn import inside, outside
@@ -107,16 +109,18 @@ def outer_world(
     programs = outside.programs(agent)
     tests: list[Outside] = []
 
+    def each(one: Callable[[Outside, int], Any]) -> tuple[Any, ...]:
+        found = []
+        for i, seed in enumerate(seeds):
+            with telling(seed):
+                found.append(one(worlds[i], i))
+        return tuple(found)
+
     def begin():
-        return tuple(
-            outside.begin(agent, world, programs, seed, key_of(seed))
-            for world, seed in zip(worlds, seeds, strict=True)
-        )
+        return each(lambda world, i: outside.begin(agent, world, programs, seeds[i], key_of(seeds[i])))
 
     def advance(tree, n):
-        return tuple(
-            outside.advance(agent, world, programs, now, n) for world, now in zip(worlds, tree, strict=True)
-        )
+        return each(lambda world, i: outside.advance(agent, world, programs, tree[i], n))
 
     def cleared(tree):
         return tuple(
@@ -136,10 +140,7 @@ def outer_world(
         )
 
     def restore(tree):
-        return tuple(
-            now._replace(observation=world.restore(now.world))
-            for world, now in zip(worlds, tree, strict=True)
-        )
+        return each(lambda world, i: tree[i]._replace(observation=world.restore(tree[i].world)))
 
     def close():
         for world in [*worlds, *tests]:
@@ -156,3 +157,12 @@ def outer_world(
         restore,
         close,
     )
+
+
+@contextlib.contextmanager
+def telling(seed: int) -> Iterator[None]:
+    """What is wrong within is said with the seed in which it is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"seed {seed}, {error}") from error
