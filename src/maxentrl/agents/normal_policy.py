@@ -78,6 +78,6 @@ def check_continuous(name: str, action: Space) -> None:
     if isinstance(action, Discrete):
         raise InputError(
             f"{name} acts in a box of continuous actions, and here are {action.count} discrete ones; "
-            "discrete_sac, soft_dqn and soft_pg can act here."
+            "soft_dqn, discrete_sac, soft_pg and entropy_bonus_pg act there."
         )
     check_bounded(action)
