@@ -15,6 +15,7 @@ from maxentrl.app.predicted import decisions_of
 from maxentrl.app.recipes import kept_warnings
 from maxentrl.app.record import Run, recording
 from maxentrl.core.check import InputError
+from maxentrl.core.words import many
 from maxentrl.infer.solution import solve
 from maxentrl.irl import apprenticeship as learning
 from maxentrl.irl import max_margin as planning
@@ -174,9 +175,7 @@ def max_margin(
             Example(one.mdp, one.features, one.train, name=name)
             for one, name in zip(opened, names, strict=True)
         ]
-        say(
-            f"fitting {len(opened[0].names)} weights on {len(opened)} {'map' if len(opened) == 1 else 'maps'}"
-        )
+        say(f"fitting {many(len(opened[0].names), 'weight')} on {many(len(opened), 'map')}")
         found = planning.fit(
             examples,
             discount=clock.discount,

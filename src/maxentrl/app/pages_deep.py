@@ -9,6 +9,7 @@ from typing import Any
 from maxentrl.app import pages_sections as sections
 from maxentrl.app.pages_plan import future, picture
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
+from maxentrl.core.words import many
 
 
 def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
@@ -55,7 +56,7 @@ def _network(asked: Mapping[str, Any]) -> list[tuple[str, str]]:
     )
     return [
         ("dynamics", given),
-        ("network", f"hidden layers of {layers} units; at most {asked['steps']} steps"),
+        ("network", f"hidden layers of {layers} units; at most {many(asked['steps'], 'step')}"),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from maxentrl.app.pages_plan import picture
 from maxentrl.app.report import figure, heading, number, paragraph, table, text
+from maxentrl.core.words import listed
 
 
 def flows_blocks(flows: Mapping[str, Any], folder: Path) -> list[str]:
@@ -83,7 +84,7 @@ def what_if_blocks(changed: Mapping[str, Any] | None, folder: Path) -> list[str]
     blocks = [
         heading("What if?"),
         paragraph(
-            f"What if {text(_listed(done))}? All {number(changed['trips'])} recorded trips, sent again by the recovered "
+            f"What if {text(listed(done))}? All {number(changed['trips'])} recorded trips, sent again by the recovered "
             f"reward: {text('; '.join(affected))}."
         ),
         table(("", "before", "after"), rows),
@@ -134,10 +135,6 @@ def what_if_blocks(changed: Mapping[str, Any] | None, folder: Path) -> list[str]
         ),
         paragraph("All arcs are in <code>changes.csv</code>.", "small"),
     ]
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def plain(value: Any) -> float:

@@ -17,6 +17,7 @@ from maxentrl.app.report import (
     text,
     warnings,
 )
+from maxentrl.core.words import many
 
 GIVEN = "Q(s,a) = r(s,a) + γ Σ_{s′} P(s′|s,a) V(s′)"
 TILTED = "Q(s,a) = r(s,a) + α_s log( γ Σ_{s′} P(s′|s,a) exp(V(s′) / α_s) + 1 − γ )"
@@ -113,8 +114,8 @@ def question(asked: Mapping[str, Any], problem: Mapping[str, Any]) -> list[tuple
     ends = f"{problem['terminal_states']} terminal"
     rows: list[tuple[str, Any]] = [
         ("problem", f"{problem['title']} ({problem['source']})"),
-        ("size", f"{problem['states']} states ({ends}), {problem['actions']} actions"),
-        ("temperature α", f"{asked['temperature']} units of reward"),
+        ("size", f"{many(problem['states'], 'state')} ({ends}), {many(problem['actions'], 'action')}"),
+        ("temperature α", f"{many(asked['temperature'], 'unit')} of reward"),
         ("future", future(asked).replace("<sup>", "^").replace("</sup>", "")),
     ]
     if "dynamics" in asked:
@@ -129,7 +130,7 @@ def future(asked: Mapping[str, Any]) -> str:
     discount = asked["discount"]
     if asked["horizon"] is not None:
         tail = "" if discount is None or discount == 1 else f", discount {number(discount)}"
-        return f"over {asked['horizon']} steps{tail}"
+        return f"over {many(asked['horizon'], 'step')}{tail}"
     return "until the end is reached (discount 1)" if discount == 1 else f"with discount {number(discount)}"
 
 

@@ -12,6 +12,7 @@ from maxentrl.app import pages_temperatures as temperatures
 from maxentrl.app.pages_flows import flows_blocks, plain, short, what_if_blocks
 from maxentrl.app.pages_plan import picture
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text, warnings
+from maxentrl.core.words import many
 
 ENDS = {
     "forced": "a trip ends on its first arrival at its goal",
@@ -59,7 +60,7 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
 def _headline(
     answer: Mapping[str, Any], problem: Mapping[str, Any], scores: Mapping[str, Any], deep: bool
 ) -> str:
-    trained = "A network trained" if deep else _count(len(answer["weights"]), "weight") + " recovered"
+    trained = "A network trained" if deep else many(len(answer["weights"]), "weight") + " recovered"
     words = f"{trained} on trips to {number(problem['goals'])} goals over {number(problem['arcs'])} arcs. "
     best = next((row for row in scores["gains"] if row["name"] == "turn frequencies"), None)
     if best is None:
@@ -70,10 +71,6 @@ def _headline(
         f"It makes {number(best['trips'])} {which} {number(math.exp(abs(best['per_trip'])), 2)} times {odds} each, in "
         "the geometric mean, than turning at every link as others did before."
     )
-
-
-def _count(many: int, what: str) -> str:
-    return f"{many} {what}" if many == 1 else f"{many} {what}s"
 
 
 def _question(

@@ -8,6 +8,7 @@ from typing import Any
 
 from maxentrl.app.pages_plan import future, picture
 from maxentrl.app.report import figure, heading, number, paragraph, table, text
+from maxentrl.core.words import listed, many, noun
 
 CLONING = (
     "Behaviour cloning repeats what was done in the same state among the demonstrations of the fit, with every "
@@ -36,12 +37,17 @@ def question(
         ("problem", f"{problem['title']} ({problem['source']})"),
         (
             "size",
-            f"{problem['states']} states ({problem['terminal_states']} terminal), {problem['actions']} actions",
+            f"{many(problem['states'], 'state')} ({problem['terminal_states']} terminal), "
+            f"{many(problem['actions'], 'action')}",
         ),
     ]
     if temperature:
         free = asked.get("temperatures") == "free"
-        given = "estimated, one for each group" if free else f"{asked['temperature']:g} units of reward"
+        given = (
+            "estimated, one for each group"
+            if free
+            else f"{many(float(asked['temperature']), 'unit')} of reward"
+        )
         rows.append(("temperature α", given))
     rows.append(("future", future(asked).replace("<sup>", "^").replace("</sup>", "")))
     if asked.get("l2"):
@@ -224,7 +230,7 @@ def change(answer: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) ->
     return [
         heading("What if?"),
         paragraph(
-            f"What if {text(_listed(done))}? The demonstrator, with the recovered reward, plans again; what follows are "
+            f"What if {text(listed(done))}? The demonstrator, with the recovered reward, plans again; what follows are "
             f"expected numbers per journey{weighted}, from where the demonstrations begin. The start is worth "
             f"{worth[0]} before and {worth[1]} after, in units of reward."
         ),
@@ -292,12 +298,8 @@ def sentence(words: str) -> str:
 
 def count(many: int, what: str) -> str:
     """A number of things."""
-    return f"{number(many)} {what}" if many == 1 else f"{number(many)} {what}s"
+    return f"{number(many)} {noun(many, what)}"
 
 
 def _two(words: str) -> list[str]:
     return [part.strip().strip('"') for part in words.split(",", 1)]
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -9,6 +9,7 @@ from typing import Any
 from maxentrl.app.pages_plan import picture
 from maxentrl.app.pages_sections import sentence, short
 from maxentrl.app.report import figure, formula, heading, number, paragraph, table, text
+from maxentrl.core.words import many
 
 LIMIT = 40
 """Groups listed on the page; the rest is in the table beside it."""
@@ -18,13 +19,14 @@ def whose(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
     """At which temperature demonstrators decide, for a sentence."""
     if "temperatures" not in answer:
         return f"for a demonstrator at temperature {number(asked['temperature'])}"
-    many = len(answer["temperatures"])
-    return f"together with {'a temperature' if many == 1 else f'the temperatures of {many} groups'}, looking ahead"
+    groups = len(answer["temperatures"])
+    theirs = "a temperature" if groups == 1 else f"the temperatures of {groups} groups"
+    return f"together with {theirs}, looking ahead"
 
 
 def whose_units(asked: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
     """The temperature that was given, and whose it is, for a table."""
-    given = f"{asked['temperature']:g} {'unit' if asked['temperature'] == 1 else 'units'} of reward"
+    given = f"{many(asked['temperature'], 'unit')} of reward"
     if "temperatures" not in answer:
         return given
     return f"{given} for {answer['reference']}; estimated for {len(answer['temperatures']) - 1} more groups"

@@ -9,6 +9,7 @@ from typing import Any
 from maxentrl.app.pages_plan import picture
 from maxentrl.app.pages_sections import count, interval, short
 from maxentrl.app.report import code, figure, heading, number, paragraph, table, text, warnings
+from maxentrl.core.words import noun
 
 AGENTS = {
     "soft_q": "tabular soft Q-learning",
@@ -105,7 +106,9 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
 
 def _answer(answer: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> str:
     many = len(asked["seeds"])
-    done = f"{number(answer['step'])} steps" + (f" of each of {many} seeds" if many > 1 else "")
+    done = f"{number(answer['step'])} {noun(answer['step'], 'step')}" + (
+        f" of each of {many} seeds" if many > 1 else ""
+    )
     cut = "" if answer["finished"] else f" of {number(asked['steps'])} that were asked for"
     final = answer["final"]
     if final is None:

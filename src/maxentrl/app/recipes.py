@@ -19,6 +19,7 @@ from maxentrl.app.report import foremost
 from maxentrl.core.check import InputError
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Dynamics
+from maxentrl.core.words import many
 from maxentrl.infer.policy import evidence_bound, occupancy
 from maxentrl.infer.posterior import posterior
 from maxentrl.infer.solution import Solution, solve
@@ -84,7 +85,7 @@ def plan(
             "dynamics": dynamics,
             "state_temperature": state_temperature,
         }
-        say(f"planning on {source.title}: {mdp.states} states, {mdp.actions} actions")
+        say(f"planning on {source.title}: {many(mdp.states, 'state')}, {many(mdp.actions, 'action')}")
         solution = solve(mdp, temperature=temperature, **asked)
         answer = record_plan(run, solution)
         if horizon is not None and dynamics == "posterior" and state_temperature is None:

@@ -12,6 +12,7 @@ import numpy as np
 from maxentrl.app.record import Run, file_hash
 from maxentrl.core.check import InputError
 from maxentrl.core.tables import as_numbers, read_columns
+from maxentrl.core.words import many
 from maxentrl.data.split import By, aside, read_labels
 from maxentrl.data.trips import Trips, read_trips
 from maxentrl.infer.first_passage import Goal
@@ -76,7 +77,7 @@ class Job(NamedTuple):
     def work(self) -> str:
         """What is about to be done."""
         count, goals = self.parts.train.count, len(set(self.parts.train.goals.tolist()))
-        return f"fitting {len(self.roads.names)} weights to {count} trips to {goals} goals"
+        return f"fitting {many(len(self.roads.names), 'weight')} to {many(count, 'trip')} to {many(goals, 'goal')}"
 
 
 def open_all(

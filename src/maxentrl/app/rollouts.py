@@ -17,6 +17,7 @@ from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Env, Outside
 from maxentrl.core.files import open_atomically
 from maxentrl.core.spaces import Box, Discrete, flat, width
+from maxentrl.core.words import many
 from maxentrl.data.minari_files import write_minari, write_minari_episodes
 from maxentrl.data.tables import write_trajectories
 from maxentrl.data.trajectories import trajectories_from_arrays
@@ -86,11 +87,11 @@ def rollouts(
         raise InputError(
             f"{about.env} has no numbered states, which a CSV of demonstrations needs; write .npz instead."
         )
-    say(f"{episodes} episodes of {about.agent} on {about.env}")
+    say(f"{many(episodes, 'episode')} of {about.agent} on {about.env}")
     lived = live(policy, site, episodes, start, most_likely)
     _write(out, lived, site, numbered)
     mean, steps = float(np.mean(lived.returns)), int(lived.lengths.sum())
-    return f"{episodes} episodes, {steps} steps, mean return {mean:.6g}: {out}"
+    return f"{many(episodes, 'episode')}, {many(steps, 'step')}, mean return {mean:.6g}: {out}"
 
 
 def live(policy: Policy, site: Site, episodes: int, start: int, most_likely: bool) -> Episodes:

@@ -29,6 +29,7 @@ from maxentrl.assess.null_spaces import (
 )
 from maxentrl.assess.shaping import Choices, unshaped, unshaped_in_time
 from maxentrl.core.check import InputError, check_discount, check_horizon, check_shape
+from maxentrl.core.words import noun
 from maxentrl.models.tabular import TabularMDP
 
 
@@ -253,4 +254,4 @@ def _where(mdp: TabularMDP, choices: Choices, reward, discount, horizon, log_pol
         return ""
     named = ", ".join(mdp.state_name(int(s)) for s in telling[:NAMED])
     rest = f" and {len(telling) - NAMED} more" if len(telling) > NAMED else ""
-    return f" Decisions in {'state' if len(telling) == 1 else 'states'} {named}{rest} would tell."
+    return f" Decisions in {noun(len(telling), 'state')} {named}{rest} would tell."

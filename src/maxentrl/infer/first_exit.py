@@ -21,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from maxentrl.core.check import InfeasibleError, InputError
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Temperatures
+from maxentrl.core.words import noun
 from maxentrl.infer import backup as one
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense, Sparse
@@ -109,7 +110,7 @@ def _kind(discount: float) -> str:
 def _named(mdp: TabularMDP, states: np.ndarray) -> str:
     names = ", ".join(mdp.state_name(int(s)) for s in states[:NAMED])
     more = f" and {len(states) - NAMED} more" if len(states) > NAMED else ""
-    return f"{'state' if len(states) == 1 else 'states'} {names}{more}"
+    return f"{noun(len(states), 'state')} {names}{more}"
 
 
 def _loops(mdp: TabularMDP):

@@ -15,6 +15,7 @@ import numpy as np
 from maxentrl.core.check import InputError, check_choice, check_shape
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Scalar
+from maxentrl.core.words import many
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.irl.best_response import (
     best_response,
@@ -131,7 +132,7 @@ def fit(
     mixture = rounds[-1].mixture if method == "max-margin" else nearest_in_hull(points, expert)
     margin, bound = float(np.linalg.norm(expert - mixture @ points)), rounds[-1].bound
     converged = margin <= epsilon or margin - bound <= epsilon
-    after = f"after {len(rounds)} {'policy' if len(rounds) == 1 else 'policies'}"
+    after = f"after {many(len(rounds), 'policy', 'policies')}"
     if margin <= epsilon:
         verdict = f"the mixture matches the expert to {margin:.3g} {after}."
     elif converged:

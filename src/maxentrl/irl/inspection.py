@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maxentrl.core.words import many
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.irl.demonstrations import faults
 from maxentrl.models.tabular import TabularMDP
@@ -72,15 +73,11 @@ def inspect_demonstrations(mdp: TabularMDP, demos: Trajectories) -> Inspection:
     return facts._replace(sentences=tuple(_in_words(mdp, demos, facts, [s for _, s in found], first)))
 
 
-def _many(count: int, one: str, more: str = "") -> str:
-    return f"{count} {one if count == 1 else more or one + 's'}"
-
-
 def _in_words(mdp: TabularMDP, demos: Trajectories, facts: Inspection, found: list[str], first) -> list[str]:
-    who = "" if facts.groups is None else f" by {_many(facts.groups, 'group')}"
+    who = "" if facts.groups is None else f" by {many(facts.groups, 'group')}"
     short, middle, long = facts.lengths
     said = [
-        f"{_many(facts.trajectories, 'trajectory', 'trajectories')}{who} with {_many(facts.steps, 'step')}: "
+        f"{many(facts.trajectories, 'trajectory', 'trajectories')}{who} with {many(facts.steps, 'step')}: "
         f"{short} to {long} each, median {middle:g}."
     ]
     if facts.weight != facts.trajectories:
@@ -95,15 +92,15 @@ def _in_words(mdp: TabularMDP, demos: Trajectories, facts: Inspection, found: li
     if facts.copies:
         repeats = sorted(set(range(demos.count)) - set(first.tolist()))
         said.append(
-            f"{_many(facts.copies, 'trajectory repeats', 'trajectories repeat')} an earlier one step by step, the first "
+            f"{many(facts.copies, 'trajectory repeats', 'trajectories repeat')} an earlier one step by step, the first "
             f"{demos.ids[repeats[0]]!r}."
         )
     if facts.cut_off and np.any(mdp.terminal):
         said.append(
-            f"{_many(facts.cut_off, 'trajectory ends', 'trajectories end')} before a terminal state is reached."
+            f"{many(facts.cut_off, 'trajectory ends', 'trajectories end')} before a terminal state is reached."
         )
     if facts.unknown_ends:
         said.append(
-            f"{_many(facts.unknown_ends, 'trajectory does', 'trajectories do')} not say where the last action led."
+            f"{many(facts.unknown_ends, 'trajectory does', 'trajectories do')} not say where the last action led."
         )
     return said + found

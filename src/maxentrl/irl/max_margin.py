@@ -16,6 +16,7 @@ import numpy as np
 from maxentrl.core.check import InputError, check_choice, check_shape
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Scalar
+from maxentrl.core.words import many
 from maxentrl.irl.best_response import check_clock
 from maxentrl.irl.margin_search import close, cutting_planes, subgradient
 from maxentrl.irl.margins import Example, Program, make_program, path_loss, plan_plainly
@@ -173,7 +174,7 @@ def fit(
         verdict = f"the objective is proven to be within {gap:.3g} of the lowest possible."
     else:
         how = "was interrupted" if found.interrupted else "stopped"
-        tried = f"{len(history)} {'evaluation' if len(history) == 1 else 'evaluations'}"
+        tried = many(len(history), "evaluation")
         verdict = (
             f"the search {how} after {tried}: the objective {best.objective:.6g} may be up to "
             f"{gap:.3g} above the lowest possible, more than the share {tolerance:g} asked for."

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maxentrl.core.words import many, noun
+
 FLAT = 1e-10
 """Curvature, relative to the largest in scaled coordinates, below which a direction counts as flat."""
 
@@ -98,12 +100,12 @@ def interrupted_after(steps: int) -> str:
 
 def stopped_after(steps: int) -> str:
     """The beginning of the verdict on a search that made all the steps it was allowed."""
-    return f"not converged: {newton_steps(steps)} {'was' if steps == 1 else 'were'} taken"
+    return f"not converged: {newton_steps(steps)} {noun(steps, 'was', 'were')} taken"
 
 
 def newton_steps(count: int) -> str:
     """So many Newton steps, in words."""
-    return f"{count} Newton {'step' if count == 1 else 'steps'}"
+    return many(count, "Newton step")
 
 
 def _direction(gradient: np.ndarray, information: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from scipy.stats import chi2, norm
 
 from maxentrl.core.check import InputError, check_shape
 from maxentrl.core.precision import in_double_precision
+from maxentrl.core.words import many
 from maxentrl.data.split import By, folds
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.data.trips import Trips
@@ -60,7 +61,7 @@ class Ratio(NamedTuple):
     p_value: float
 
     def __str__(self) -> str:
-        degrees = f"{self.degrees} degree{'' if self.degrees == 1 else 's'} of freedom"
+        degrees = f"{many(self.degrees, 'degree')} of freedom"
         return f"likelihood ratio {self.statistic:.4f}, {degrees}, p = {self.p_value:.4g}"
 
 

@@ -1,0 +1,24 @@
+"""Counts and lists, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def many(count: float, one: str, more: str = "") -> str:
+    """So many of something: "1 step", "0.5 steps", "2 policies" (more = "policies")."""
+    return (
+        f"{count:g} {noun(count, one, more)}"
+        if isinstance(count, float)
+        else f"{count} {noun(count, one, more)}"
+    )
+
+
+def noun(count: float, one: str, more: str = "") -> str:
+    """The word alone, as it follows the number."""
+    return one if count == 1 else more or f"{one}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a"; "a and b"; "a, b and c"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
