@@ -85,7 +85,7 @@ def test_bad_settings_and_spaces_are_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"sac_v1: temperature must be a finite number above 0.*got inf"):
         sac_v1(SACv1Settings(temperature=math.inf))
     with pytest.raises(
-        InputError, match=r"sac_v1 acts in a box .* 3 discrete ones; discrete_sac, soft_dqn and soft_pg"
+        InputError, match=r"sac_v1 acts in a box .* 3 discrete ones; soft_dqn, discrete_sac, soft_pg and"
     ):
         sac_v1().check(ONE, Discrete(3))
     sac_v1().check(ONE, ONE)
