@@ -43,7 +43,7 @@ def ours(whole: bool) -> None:
         train(world, Schedule(WARMUP + 1), (0,), lambda row: None)
         return
     (tally,) = world.tallies(world.advance(world.begin(), WARMUP + 1))
-    assert tally.infos["updates"] >= 1
+    assert tally.updates >= 1
 
 
 def once(name: str) -> tuple[float, float, float]:
@@ -77,7 +77,8 @@ def main() -> None:
             if name in missing:
                 continue
             try:
-                found.setdefault(name, []).append(once(name))
+                measured = once(name)
+                found.setdefault(name, []).append(measured)
             except (OSError, RuntimeError) as met:
                 missing[name] = str(met)
             print(name, found.get(name, [])[-1:], file=sys.stderr)

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 
 def many(count: float, one: str, more: str = "") -> str:
     """So many of something: "1 step", "0.5 steps", "2 policies" (more = "policies")."""
-    return (
-        f"{count:g} {noun(count, one, more)}"
-        if isinstance(count, float)
-        else f"{count} {noun(count, one, more)}"
-    )
+    shown = f"{count:g}" if isinstance(count, float) else str(count)
+    return f"{shown} {noun(count, one, more)}"
 
 
 def noun(count: float, one: str, more: str = "") -> str:
