@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from maxentrl.learn.adam import at_rest, descend, falling
+from maxentrl.learn.adam import SMALL, at_rest, descend, falling
 
 KEY = jax.random.key(0, impl="threefry2x32")
 
@@ -17,7 +17,12 @@ KEY = jax.random.key(0, impl="threefry2x32")
 def test_its_steps_are_those_of_the_reference(epsilon):
     """Both in float64, where they differ by rounding alone; gradients from tiny, where epsilon counts, to large."""
     with jax.enable_x64(True):
-        start: Any = {"w": jax.random.normal(KEY, (4, 3)), "b": (jnp.zeros(3), jnp.zeros(()))}
+        # A parameter that is large stands between small ones.
+        start: Any = {
+            "a": jax.random.normal(KEY, (4, 3)),
+            "b": jax.random.normal(KEY, (SMALL // 8, 9)),
+            "c": (jnp.zeros(3), jnp.zeros(())),
+        }
         reference = optax.adam(1e-2, eps=epsilon)
         memory: Any = reference.init(start)
         theirs, ours, adam = start, start, at_rest(start)
@@ -43,6 +48,14 @@ def test_in_single_precision_it_stays_at_the_reference():
         theirs = optax.apply_updates(theirs, change)
         ours, adam = descend(slope, adam, ours, 1e-2)
     np.testing.assert_allclose(ours, np.asarray(theirs), rtol=30 * 6e-8, atol=0.01 * 30 * 1e-4)
+
+
+@pytest.mark.parametrize("shape", [(SMALL + 1,), (SMALL,), ()])
+def test_a_parameter_alone_moves_by_the_rate_in_its_first_step(shape):
+    ours, _ = descend(jnp.full(shape, -3.0), at_rest(jnp.zeros(shape)), jnp.zeros(shape), 0.01)
+    assert ours.shape == shape
+    # float32 knows 1 - 0.999 to 6e-8 of 1, which is 6e-5 of it.
+    np.testing.assert_allclose(ours, 0.01, rtol=1e-4)
 
 
 def test_a_rate_falls_on_a_line_to_zero_and_stays_there():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -10,22 +11,47 @@ import jax.numpy as jnp
 FIRST, SECOND = 0.9, 0.999
 """How much of the running means is kept at each step, of gradients and of their squares."""
 
+SMALL = 10_000
+"""Parameters of at most so many numbers are laid end to end. A program takes longer the more arrays it is handed and the
+more it has to write apart: for large ones that is less than what laying them so would cost.
+"""
+
 
 class Adam(NamedTuple):
-    """first, second: running means of the gradient and of its square, shaped as the parameters. made: int32 [], steps."""
+    """first, second: running means of the gradient and of its square, as `laid` has them. made: int32 [], steps."""
 
-    first: Any
-    second: Any
+    first: tuple[jax.Array, ...]
+    second: tuple[jax.Array, ...]
     made: jax.Array
 
 
 def at_rest(parameters) -> Adam:
     """Before the first step."""
+    like = laid(parameters)
     return Adam(
-        jax.tree.map(jnp.zeros_like, parameters),
-        jax.tree.map(jnp.zeros_like, parameters),
-        jnp.zeros((), jnp.int32),
+        jax.tree.map(jnp.zeros_like, like), jax.tree.map(jnp.zeros_like, like), jnp.zeros((), jnp.int32)
     )
+
+
+def laid(tree) -> tuple[jax.Array, ...]:
+    """The arrays of a tree: first all small ones, end to end, then each large one as it is."""
+    leaves = jax.tree.leaves(tree)
+    small = [x.reshape(-1) for x in leaves if x.size <= SMALL]
+    # The barrier keeps the compiler from looking up, for each number anew, which array it is from.
+    together = jax.lax.optimization_barrier(jnp.concatenate(small)) if small else jnp.zeros(0)
+    return together, *(x for x in leaves if x.size > SMALL)
+
+
+def apart(arrays: tuple[jax.Array, ...], like) -> Any:
+    """What `laid` made of a tree of the form of `like`, in that form again."""
+    leaves, form = jax.tree.flatten(like)
+    together, large = arrays[0], iter(arrays[1:])
+    ends = itertools.accumulate(x.size if x.size <= SMALL else 0 for x in leaves)
+    parts = [
+        together[end - x.size : end].reshape(x.shape) if x.size <= SMALL else next(large)
+        for x, end in zip(leaves, ends, strict=True)
+    ]
+    return jax.tree.unflatten(form, parts)
 
 
 def descend(gradient, adam: Adam, parameters, rate, epsilon: float = 1e-8) -> tuple[Any, Adam]:
@@ -44,9 +70,15 @@ def descend(gradient, adam: Adam, parameters, rate, epsilon: float = 1e-8) -> tu
     made = adam.made + 1
     held = jnp.sqrt(1.0 - SECOND**made)
     pace, least = rate * held / (1.0 - FIRST**made), epsilon * held
-    first = jax.tree.map(lambda m, g: FIRST * m + (1.0 - FIRST) * g, adam.first, gradient)
-    second = jax.tree.map(lambda v, g: SECOND * v + (1.0 - SECOND) * g * g, adam.second, gradient)
-    moved = jax.tree.map(lambda p, m, v: p - pace * m / (jnp.sqrt(v) + least), parameters, first, second)
+    slopes = laid(gradient)
+    first = jax.tree.map(lambda m, g: FIRST * m + (1.0 - FIRST) * g, adam.first, slopes)
+    second = jax.tree.map(lambda v, g: SECOND * v + (1.0 - SECOND) * g * g, adam.second, slopes)
+    moved = jax.tree.map(
+        lambda p, m, v: p - pace * m / (jnp.sqrt(v) + least),
+        parameters,
+        apart(first, parameters),
+        apart(second, parameters),
+    )
     return moved, Adam(first, second, made)
 
 
