@@ -152,8 +152,8 @@ def changed(folder, **words):
     ("words", "sentence"),
     [
         (
-            {"format": "maxentrl agent 2"},
-            "has the format 'maxentrl agent 2'; this version reads 'maxentrl agent 1'",
+            {"format": "maxentrl agent 1"},
+            "has the format 'maxentrl agent 1'; this version reads 'maxentrl agent 2'",
         ),
         ({"agent": "sax"}, r"there is no agent 'sax' \(did you mean sac\?\)"),
         ({"settings": {"hiden": [6]}}, r"sac has no setting 'hiden' \(did you mean hidden\?\)"),

@@ -27,7 +27,7 @@ from maxentrl.envs.layout import Layout, Part, flatten
 from maxentrl.learn import checkpoint
 from maxentrl.learn.replay import Memory, Remembering
 
-FORMAT = "maxentrl agent 1"
+FORMAT = "maxentrl agent 2"
 
 
 class Policy:

@@ -12,8 +12,8 @@ FIRST, SECOND = 0.9, 0.999
 """How much of the running means is kept at each step, of gradients and of their squares."""
 
 SMALL = 10_000
-"""Parameters of at most so many numbers are laid end to end. A program takes longer the more arrays it is handed and the
-more it has to write apart: for large ones that is less than what laying them so would cost.
+"""Parameters of at most so many numbers are laid end to end, as every array that a program is handed costs it time; to
+copy larger ones to one place in each step would cost more. Files of agents and checkpoints depend on it.
 """
 
 
@@ -34,7 +34,7 @@ def at_rest(parameters) -> Adam:
 
 
 def laid(tree) -> tuple[jax.Array, ...]:
-    """The arrays of a tree: first all small ones, end to end, then each large one as it is."""
+    """The arrays of a tree, all of one type: first the small ones, end to end, then each large one as it is."""
     leaves = jax.tree.leaves(tree)
     small = [x.reshape(-1) for x in leaves if x.size <= SMALL]
     # The barrier keeps the compiler from looking up, for each number anew, which array it is from.

@@ -22,7 +22,7 @@ from maxentrl.core.check import InputError
 from maxentrl.core.files import flush_folder, open_atomically
 from maxentrl.learn.replay import Memory
 
-FORMAT, VERSION, HEADER = "maxentrl checkpoint", 2, "maxentrl"
+FORMAT, VERSION, HEADER = "maxentrl checkpoint", 3, "maxentrl"
 """Version 2: of a memory, the rows in use. Version 1 had all of them."""
 KEPT = 2
 """The newest checkpoint, and the one to fall back to."""
