@@ -120,6 +120,16 @@ def test_several_axes_are_summed_at_once():
     np.testing.assert_allclose(both, flat, rtol=1e-14)
 
 
+def test_several_axes_share_their_maxima():
+    x = np.random.default_rng(0).integers(0, 3, (3, 4, 2)).astype(float)
+    x[1, 2] = -np.inf
+    x[:, :, 1] = 1.0, 1.0, 1.0, -np.inf  # ties; and one column
+    best = (x == x.max((0, 1))) / (x == x.max((0, 1))).sum((0, 1))
+    np.testing.assert_allclose(np.exp(in_double(tilt, x, temperature=0.0, axis=(0, 1))), best, rtol=1e-14)
+    nothing = in_double(tilt, np.full((3, 2), -np.inf), temperature=0.0, axis=(0, 1))
+    assert np.all(nothing == -np.inf)
+
+
 def test_huge_values_neither_overflow_nor_underflow():
     x = np.array([1e300, -1e300, 1e300])
     np.testing.assert_allclose(in_double(lme, x), 1e300)

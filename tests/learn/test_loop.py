@@ -114,6 +114,26 @@ def test_what_the_environment_gives_that_is_not_finite_stops_the_run_by_name_and
         assert all(np.isfinite(x).all() for x in checkpoint.read(path)[0].values() if x.dtype.kind == "f")
 
 
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [(4, "seed 4, the ground gave way"), (2**31, "evaluation of seed 3, the ground gave way")],
+)
+def test_what_an_environment_refuses_is_told_with_its_seed(broken, said):
+    class Hole(toy.Outer):
+        def reset(self, seed):
+            self.seed = seed
+            return super().reset(seed)
+
+        def step(self, action):
+            if self.seed == broken:
+                raise InputError("the ground gave way")
+            return super().step(action)
+
+    made = worlds.outer_world(toy.agent(), Hole, (3, 4), range(2))
+    with pytest.raises(InputError, match=said):
+        loop.train(made, loop.Schedule(40, evaluate_every=20), (3, 4), lambda row: None)
+
+
 def test_a_schedule_needs_at_least_one_step():
     with pytest.raises(InputError, match="steps must be at least 1 step; got -3"):
         loop.Schedule(-3)

@@ -147,15 +147,14 @@ def train(
             bad = tally.first_bad(one)
             if bad is not None:
                 raise DivergedError(_diverged(*bad, seed, per, float(one.largest), folder))
-        due = [(trained, at % log_every == 0), (evaluated, at % evaluate_every == 0)]
-        for told in (told for told, now in due if now):
-            for row in told(tree, at * per):
-                record(row)
+        kinds = (trained, log_every), (evaluated, evaluate_every)
+        due = [told for told, every in kinds if at % every == 0]
         # What is told only because the run ends comes last, so that whoever goes on can cut it off.
-        for told in (told for told, now in due if not now and at == last):
+        extra = [told for told, every in kinds if at % every and at == last]
+        for told in due + extra:
             for row in told(tree, at * per):
                 record(row)
-                spare += 1
+                spare += told in extra
         if at % log_every == 0:
             tree = world.cleared(tree)
         if at % checkpoint_every == 0 or at == last:

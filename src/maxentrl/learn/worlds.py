@@ -109,18 +109,18 @@ def outer_world(
     programs = outside.programs(agent)
     tests: list[Outside] = []
 
-    def each(one: Callable[[Outside, int], Any]) -> tuple[Any, ...]:
+    def by_seed(one: Callable[[int], Any], doing: str = "") -> tuple[Any, ...]:
         found = []
         for i, seed in enumerate(seeds):
-            with telling(seed):
-                found.append(one(worlds[i], i))
+            with telling(f"{doing}seed {seed}"):
+                found.append(one(i))
         return tuple(found)
 
     def begin():
-        return each(lambda world, i: outside.begin(agent, world, programs, seeds[i], key_of(seeds[i])))
+        return by_seed(lambda i: outside.begin(agent, worlds[i], programs, seeds[i], key_of(seeds[i])))
 
     def advance(tree, n):
-        return each(lambda world, i: outside.advance(agent, world, programs, tree[i], n))
+        return by_seed(lambda i: outside.advance(agent, worlds[i], programs, tree[i], n))
 
     def cleared(tree):
         return tuple(
@@ -132,15 +132,14 @@ def outer_world(
         if not tests:
             tests.append(make(len(starts)))
         limit = tests[0].limit or LIMIT
-        return np.stack(
-            [
-                outside.evaluate(tests[0], programs, now.learning.agent, 2**31 + starts[0], limit)
-                for now in tree
-            ]
-        )
+
+        def scores(i):
+            return outside.evaluate(tests[0], programs, tree[i].learning.agent, 2**31 + starts[0], limit)
+
+        return np.stack(by_seed(scores, "evaluation of "))
 
     def restore(tree):
-        return each(lambda world, i: tree[i]._replace(observation=world.restore(tree[i].world)))
+        return by_seed(lambda i: tree[i]._replace(observation=worlds[i].restore(tree[i].world)))
 
     def close():
         for world in [*worlds, *tests]:
@@ -160,9 +159,9 @@ def outer_world(
 
 
 @contextlib.contextmanager
-def telling(seed: int) -> Iterator[None]:
-    """What is wrong within is said with the seed in which it is."""
+def telling(where: str) -> Iterator[None]:
+    """What is wrong within is said with where it is."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"seed {seed}, {error}") from error
+        raise type(error)(f"{where}, {error}") from error
