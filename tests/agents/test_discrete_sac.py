@@ -204,7 +204,7 @@ def test_bad_settings_and_spaces_are_refused_in_a_sentence():
     with pytest.raises(InputError, match="discrete_sac: temperature must be a finite number above 0"):
         discrete_sac(DiscreteSACSettings(temperature=-1.0))
     with pytest.raises(
-        InputError, match=r"arrays of shape \(2,\); soft_pg, entropy_bonus_pg, sac and sac_v1 act there"
+        InputError, match=r"arrays of shape \(2,\); soft_pg, entropy_bonus_pg, sac and sac_v1 can act here"
     ):
         discrete_sac().check(Discrete(2), box(-1.0, 1.0, (2,)))
     discrete_sac().check(Discrete(2), Discrete(2))

@@ -161,7 +161,7 @@ def _check_spaces(observation: Space, action: Space) -> None:
     if not isinstance(action, Discrete):
         raise InputError(
             f"discrete_sac chooses among discrete actions, and here they are arrays of shape {action.shape}; "
-            "soft_pg, entropy_bonus_pg, sac and sac_v1 act there."
+            "soft_pg, entropy_bonus_pg, sac and sac_v1 can act here."
         )
 
 

@@ -78,6 +78,6 @@ def check_continuous(name: str, action: Space) -> None:
     if isinstance(action, Discrete):
         raise InputError(
             f"{name} acts in a box of continuous actions, and here are {action.count} discrete ones; "
-            "soft_dqn, discrete_sac, soft_pg and entropy_bonus_pg act there."
+            "soft_dqn, discrete_sac, soft_pg and entropy_bonus_pg can act here."
         )
     check_bounded(action)

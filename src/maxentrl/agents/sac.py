@@ -86,12 +86,12 @@ def for_each(critics: Sequence[Layer], x) -> jax.Array:
 
 
 def least(values) -> jax.Array:
-    """min_i Q_i [B] of values [i, B]; the derivative is that of the first of the smallest.
+    """min_i Q_i [B] of values [i, B], NaN where one of them is; the derivative is that of the first of the smallest.
 
     That of `jnp.min` is divided by how many entries equal the minimum. Compilers may compute an entry twice and round
     it differently, so that none does, and it is 0 / 0.
     """
-    return functools.reduce(lambda x, y: jnp.where(y < x, y, x), values)
+    return functools.reduce(lambda x, y: jnp.where((y < x) | jnp.isnan(y), y, x), values)
 
 
 def soft_value(values, log_density, temperature) -> jax.Array:
