@@ -10,7 +10,7 @@
    mixture of all policies found, by one quadratic program at the end. In the first table it was the point at which
    the projections had arrived, which stays in the table: it sheds the weight of its first policies slowly, reached
    99 % after 17.5 policies in the median, and in three of ten seeds not within 30. The first tables had 32 x 32
-   fields only; the paper's size came after them, with the criterion unchanged and asked of both methods.
+   fields only; the paper's size came after them, and with it the criterion was asked of the projection method too.
 2. Ratliff, Bagnell & Zinkevich (2006): weights learned on some maps carry over to others. Changed: synthetic
    terrain in place of overhead images. Criterion: the loss of plans on unseen maps is below that of random
    weights, with the interval of the paired difference away from 0. How it compares with maximum entropy, and

@@ -11,6 +11,7 @@ from maxentrl.core.words import listed, many
         (2_000_000, ("step",), "2000000 steps"),
         (1.0, ("unit",), "1 unit"),
         (0.5, ("unit",), "0.5 units"),
+        (0.0123456789, ("unit",), "0.0123456789 units"),
         (2, ("policy", "policies"), "2 policies"),
     ],
 )

@@ -9,7 +9,6 @@ from typing import Any
 from maxentrl.app.pages_plan import picture
 from maxentrl.app.pages_sections import count, interval, short
 from maxentrl.app.report import code, figure, heading, number, paragraph, table, text, warnings
-from maxentrl.core.words import noun
 
 AGENTS = {
     "soft_q": "tabular soft Q-learning",
@@ -106,9 +105,7 @@ def blocks(manifest: dict[str, Any], folder: Path) -> list[str]:
 
 def _answer(answer: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> str:
     many = len(asked["seeds"])
-    done = f"{number(answer['step'])} {noun(answer['step'], 'step')}" + (
-        f" of each of {many} seeds" if many > 1 else ""
-    )
+    done = count(answer["step"], "step") + (f" of each of {many} seeds" if many > 1 else "")
     cut = "" if answer["finished"] else f" of {number(asked['steps'])} that were asked for"
     final = answer["final"]
     if final is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 def many(count: float, one: str, more: str = "") -> str:
     """So many of something: "1 step", "0.5 steps", "2 policies" (more = "policies")."""
-    shown = f"{count:g}" if isinstance(count, float) else str(count)
+    shown = f"{count:.12g}" if isinstance(count, float) else str(count)
     return f"{shown} {noun(count, one, more)}"
 
 
