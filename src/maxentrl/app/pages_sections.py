@@ -131,18 +131,18 @@ def identification(
         if l2
         else "their values above are one choice among many"
     )
-    many = len(directions)
+    total = len(directions)
     first = (
         "This direction"
-        if many == 1
+        if total == 1
         else "These directions"
-        if many <= LISTED
-        else f"{number(many)} directions"
+        if total <= LISTED
+        else f"{number(total)} directions"
     )
-    is_not = "is not determined by the data" if many == 1 else "are not determined by the data"
+    is_not = "is not determined by the data" if total == 1 else "are not determined by the data"
     shown = (
         f" The first {LISTED} of them (the others are in <code>manifest.json</code>):"
-        if many > LISTED
+        if total > LISTED
         else ""
     )
     blocks.append(
@@ -296,9 +296,9 @@ def sentence(words: str) -> str:
     return words[:1].upper() + words[1:].rstrip(".") + "."
 
 
-def count(many: int, what: str) -> str:
-    """A number of things."""
-    return f"{number(many)} {noun(many, what)}"
+def count(total: int, what: str) -> str:
+    """A number of things, as `number` writes it."""
+    return f"{number(total)} {noun(total, what)}"
 
 
 def _two(words: str) -> list[str]:

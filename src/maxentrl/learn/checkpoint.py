@@ -23,7 +23,7 @@ from maxentrl.core.files import flush_folder, open_atomically
 from maxentrl.learn.replay import Memory
 
 FORMAT, VERSION, HEADER = "maxentrl checkpoint", 3, "maxentrl"
-"""Version 2: of a memory, the rows in use. Version 1 had all of them."""
+"""Version 1: all rows of a memory. 2: those in use. 3: tallies and Adam's running means in fewer arrays."""
 KEPT = 2
 """The newest checkpoint, and the one to fall back to."""
 
