@@ -82,7 +82,7 @@ def certificate_words(certificate: Mapping[str, Any], horizon: int | None) -> st
     """The proof that goes with a plan, in words."""
     if horizon is not None:
         return (
-            f"How sure is that? The recursion runs backward over exactly {horizon} steps, so nothing is "
+            f"How sure is that? The recursion runs backward over exactly {many(horizon, 'step')}, so nothing is "
             f"approximated; only the rounding of {certificate['number_format']} is left."
         )
     bound, sweeps = number(certificate["error_bound"], 2), certificate["sweeps"]
