@@ -275,7 +275,7 @@ def test_spaces_it_cannot_act_in_are_refused_with_the_agents_that_can():
     agent.check(box(-np.inf, np.inf, (3,)), ONE)
     with pytest.raises(
         InputError,
-        match="here are 2 discrete ones; soft_dqn, discrete_sac, soft_pg and entropy_bonus_pg can act here",
+        match="here they are numbers below 2; soft_dqn, discrete_sac, soft_pg and entropy_bonus_pg can act here",
     ):
         agent.check(ONE, Discrete(2))
     with pytest.raises(InputError, match="must have finite bounds"):

@@ -85,7 +85,8 @@ def test_bad_settings_and_spaces_are_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"sac_v1: temperature must be a finite number above 0.*got inf"):
         sac_v1(SACv1Settings(temperature=math.inf))
     with pytest.raises(
-        InputError, match=r"sac_v1 acts in a box .* 3 discrete ones; soft_dqn, discrete_sac, soft_pg and"
+        InputError,
+        match=r"sac_v1 needs actions in a box, .* numbers below 3; soft_dqn, discrete_sac, soft_pg and",
     ):
         sac_v1().check(ONE, Discrete(3))
     sac_v1().check(ONE, ONE)

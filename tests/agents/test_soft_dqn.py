@@ -187,6 +187,6 @@ def test_settings_out_of_range_are_refused(settings, sentence):
 def test_where_it_cannot_act_it_says_who_can():
     soft_dqn().check(box(-1, 1, (4,)), Discrete(2))
     with pytest.raises(
-        InputError, match=r"these are a box of shape \(1,\)\. soft_pg, entropy_bonus_pg, sac and"
+        InputError, match=r"here they are arrays of shape \(1,\); soft_pg, entropy_bonus_pg, sac and"
     ):
         soft_dqn().check(Discrete(3), box(-1, 1, (1,)))

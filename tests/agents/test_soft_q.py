@@ -150,8 +150,10 @@ def test_where_it_cannot_act_it_says_who_can():
     agent = soft_q()
     agent.check(*SPACES)
     with pytest.raises(
-        InputError, match=r"discrete observations; these are a box of shape \(4,\)\. soft_dqn"
+        InputError, match=r"discrete observations, and here they are arrays of shape \(4,\); soft_dqn"
     ):
         agent.check(box(-1, 1, (4,)), Discrete(2))
-    with pytest.raises(InputError, match=r"discrete actions; these are a box of shape \(1,\)\. soft_pg"):
+    with pytest.raises(
+        InputError, match=r"discrete actions, and here they are arrays of shape \(1,\); soft_pg"
+    ):
         agent.check(Discrete(3), box(-1, 1, (1,)))

@@ -161,7 +161,7 @@ def changed(folder, **words):
         ({"settings": {"hidden": [10**9]}}, "its settings say"),
         ({"settings": {"hidden": [6, 6]}}, "lacks"),
         ({"observation": {"kind": "sphere"}}, "is damaged"),
-        ({"action": {"kind": "discrete", "count": 2}}, "sac acts in a box of continuous actions"),
+        ({"action": {"kind": "discrete", "count": 2}}, "sac needs actions in a box"),
         ({"settings": {"hidden": ["six"]}}, "holds settings that make no agent"),
         ({"seeds": [0, 1]}, "cannot be read"),
     ],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -29,10 +30,11 @@ from maxentrl.agents.sac import (
     for_each,
     mean_of,
 )
+from maxentrl.agents.suitable import check_discrete
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen, entropy
-from maxentrl.core.spaces import Discrete, Space, width
+from maxentrl.core.spaces import Space, width
 from maxentrl.learn.adam import descend
 from maxentrl.learn.nets import forward, mlp
 from maxentrl.learn.replay import Learner, from_memory
@@ -154,15 +156,7 @@ def discrete_sac(settings: DiscreteSACSettings = DiscreteSACSettings()) -> Agent
     Raises:
         InputError: for settings out of range; `check` raises it where actions are not discrete.
     """
-    return from_memory("discrete_sac", settings, _check_spaces, learner(settings))
-
-
-def _check_spaces(observation: Space, action: Space) -> None:
-    if not isinstance(action, Discrete):
-        raise InputError(
-            f"discrete_sac chooses among discrete actions, and here they are arrays of shape {action.shape}; "
-            "soft_pg, entropy_bonus_pg, sac and sac_v1 can act here."
-        )
+    return from_memory("discrete_sac", settings, partial(check_discrete, "discrete_sac"), learner(settings))
 
 
 def learner(settings: DiscreteSACSettings) -> Learner:

@@ -8,9 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from maxentrl.core.check import InputError
 from maxentrl.core.distributions import normal, normal_log_density, tanh_normal, tanh_normal_log_density
-from maxentrl.core.spaces import Discrete, Space, check_bounded
 from maxentrl.learn.nets import Layer, forward
 from maxentrl.learn.replay import Learner
 
@@ -67,17 +65,3 @@ def acting(density: Density, init, learn) -> Learner:
         return jax.random.uniform(key, (*observation.shape[:-1], wide), minval=-1.0, maxval=1.0)
 
     return Learner(init, act, mode, log_density, uniform, learn)
-
-
-def check_continuous(name: str, action: Space) -> None:
-    """Actions are arrays within finite bounds.
-
-    Raises:
-        InputError: naming the agents that can act where they are discrete, or the entry without a bound.
-    """
-    if isinstance(action, Discrete):
-        raise InputError(
-            f"{name} acts in a box of continuous actions, and here are {action.count} discrete ones; "
-            "soft_dqn, discrete_sac, soft_pg and entropy_bonus_pg can act here."
-        )
-    check_bounded(action)

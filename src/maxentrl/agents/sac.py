@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from maxentrl.agents.normal_policy import DENSITIES, Density, acting, check_continuous, normal_parameters
+from maxentrl.agents.normal_policy import DENSITIES, Density, acting, normal_parameters
+from maxentrl.agents.suitable import check_continuous
 from maxentrl.core.check import InputError, check_choice, check_discount
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.spaces import Space, width
@@ -253,7 +254,7 @@ def about_targets(target, values, valid) -> dict[str, jax.Array]:
 
 def continuous(name: str, settings, learner: Learner) -> Agent:
     """The `Agent` that makes these gradient steps from memory, where actions are continuous."""
-    return from_memory(name, settings, lambda observation, action: check_continuous(name, action), learner)
+    return from_memory(name, settings, functools.partial(check_continuous, name), learner)
 
 
 def check_settings(name: str, settings) -> None:

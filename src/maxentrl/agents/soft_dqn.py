@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,8 +19,8 @@ from maxentrl.agents.soft_q import (
     check_share,
     log_policy,
     soft_value,
-    sum_of,
 )
+from maxentrl.agents.suitable import check_discrete
 from maxentrl.core.check import InputError, check_discount
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen
@@ -102,7 +103,7 @@ def soft_dqn(settings: SoftDQNSettings = SoftDQNSettings()) -> Agent:
     Source: Mnih et al. (2015) at temperature 0; Levine (2018), section 4.2. Departures: the target network follows
     smoothly, unless `target_interval` is given; Adam instead of RMSProp.
     """
-    return from_memory("soft_dqn", settings, check_discrete, learner(settings))
+    return from_memory("soft_dqn", settings, partial(check_discrete, "soft_dqn"), learner(settings))
 
 
 def learner(settings: SoftDQNSettings) -> Learner:
@@ -188,19 +189,6 @@ def q_loss(layers, batch: Transition, y, huber: float | None) -> tuple[jax.Array
         return jnp.sum(jnp.where(batch.valid, x, 0.0)) / jnp.maximum(jnp.sum(batch.valid), 1)
 
     return mean(each), {"q": mean(q), "target": mean(y)}
-
-
-def check_discrete(observation: Space, action: Space) -> None:
-    """Actions are discrete.
-
-    Raises:
-        InputError: naming the agents that act elsewhere.
-    """
-    if not isinstance(action, Discrete):
-        raise InputError(
-            f"soft_dqn needs discrete actions; these are {sum_of(action)}. "
-            "soft_pg, entropy_bonus_pg, sac and sac_v1 act there."
-        )
 
 
 def _check_settings(settings: SoftDQNSettings) -> None:

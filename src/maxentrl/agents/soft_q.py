@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from maxentrl.agents.suitable import check_tabular
 from maxentrl.core.check import InputError, check_discount, check_temperature
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen
@@ -97,7 +99,7 @@ def soft_q(settings: SoftQSettings = SoftQSettings()) -> Agent:
         return table, {"updates": made, "squared_error": jnp.sum(squares) / jnp.maximum(made, 1.0)}
 
     return Agent(
-        "soft_q", settings, check_tabular, init, act, mode, log_density, update, settings.steps,
+        "soft_q", settings, partial(check_tabular, "soft_q"), init, act, mode, log_density, update, settings.steps,
         settings.environments,
     )  # fmt: skip
 
@@ -124,29 +126,6 @@ def log_policy(q, temperature: float, epsilon) -> jax.Array:
     """
     log_pi = tilt(q, jnp.asarray(-math.log(q.shape[-1]), q.dtype), temperature)
     return log_pi if temperature > 0 else jnp.log((1.0 - epsilon) * jnp.exp(log_pi) + epsilon / q.shape[-1])
-
-
-def check_tabular(observation: Space, action: Space) -> None:
-    """Both spaces are discrete.
-
-    Raises:
-        InputError: naming the agents that can act there.
-    """
-    if not isinstance(action, Discrete):
-        raise InputError(
-            f"soft_q needs discrete actions; these are {sum_of(action)}. "
-            "soft_pg, entropy_bonus_pg, sac and sac_v1 act there."
-        )
-    if not isinstance(observation, Discrete):
-        raise InputError(
-            f"soft_q keeps a table and needs discrete observations; these are {sum_of(observation)}. "
-            "soft_dqn, discrete_sac, soft_pg and entropy_bonus_pg learn with networks and act there."
-        )
-
-
-def sum_of(space: Space) -> str:
-    """A space in words, for messages."""
-    return f"numbers below {space.count}" if isinstance(space, Discrete) else f"a box of shape {space.shape}"
 
 
 def check_numbers(name: str, settings: Any, least: dict[str, float], above: dict[str, float]) -> None:
