@@ -10,6 +10,7 @@ import numpy as np
 
 from maxentrl.core.check import InputError, check_memory
 from maxentrl.core.tables import Source
+from maxentrl.core.words import many
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def trajectories_from_arrays(
         if wrong.any():
             i, t = np.argwhere(wrong)[0]
             raise InputError(
-                f"trajectory {names[i]!r} has {lengths[i]} steps, but at step {t} its {name} is "
+                f"trajectory {names[i]!r} has {many(int(lengths[i]), 'step')}, but at step {t} its {name} is "
                 f"{array[i, t]}; negative numbers are padding."
             )
     following = np.full((count, longest + 1), -1, np.int32)

@@ -19,6 +19,7 @@ from maxentrl.core.check import InputError, check_choice, check_discount, check_
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import lme, temperature_kind, tilt
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
+from maxentrl.core.words import many
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
 from maxentrl.models.tabular import TabularMDP
@@ -128,7 +129,7 @@ def check_reward_length(mdp: TabularMDP, horizon: int | None) -> None:
             "a reward that changes with time, [T, S, A], needs a finite horizon; got horizon None."
         )
     if mdp.reward.ndim == 3 and mdp.reward.shape[0] != horizon:
-        raise InputError(f"reward covers {mdp.reward.shape[0]} steps, but the horizon is {horizon}.")
+        raise InputError(f"reward covers {many(mdp.reward.shape[0], 'step')}, but the horizon is {horizon}.")
 
 
 @eqx.filter_jit

@@ -16,6 +16,7 @@ import optax
 
 from maxentrl.core.check import InfeasibleError, InputError
 from maxentrl.core.precision import to_host
+from maxentrl.core.words import many
 from maxentrl.irl.networks import first_not_finite
 
 HALVINGS = 30
@@ -155,7 +156,7 @@ def climb(
                 best, best_step = arrays, step
     except KeyboardInterrupt:
         interrupted = True
-        verdict = f"interrupted after {step} steps"
+        verdict = f"interrupted after {many(step, 'step')}"
     converged = verdict.startswith("settled")
     if not verdict:
         rise = train[-1] - train[max(0, len(train) - 1 - training.patience)]
@@ -193,10 +194,12 @@ def _settled(train: list, validation: list, best_step: int, training: Training) 
         return ""
     if validation[0] is not None:
         if step - best_step >= patience:
-            return f"settled after {step} steps: the validation likelihood has not risen for {patience}"
+            return (
+                f"settled after {many(step, 'step')}: the validation likelihood has not risen for {patience}"
+            )
         return ""
     if abs(train[-1] - train[-1 - patience]) < GAIN:
-        return f"settled after {step} steps: {patience} more changed the likelihood by less than {GAIN:g}"
+        return f"settled after {many(step, 'step')}: {patience} more changed the likelihood by less than {GAIN:g}"
     return ""
 
 

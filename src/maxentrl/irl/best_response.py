@@ -18,6 +18,7 @@ import numpy as np
 from maxentrl.core.check import InputError, check_discount, check_horizon
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Scalar
+from maxentrl.core.words import many
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer.policy import occupancy
 from maxentrl.infer.solution import Solution, solve
@@ -175,7 +176,7 @@ def _of_trajectories(
     if horizon is not None and demos.longest > horizon:
         i = int(demos.lengths.argmax())
         raise InputError(
-            f"demonstrations must not be longer than the horizon of {horizon} steps; "
+            f"demonstrations must not be longer than the horizon of {many(horizon, 'step')}; "
             f"trajectory {demos.ids[i]!r} has {demos.lengths[i]}."
         )
     share = demos.weights / demos.weights.sum()

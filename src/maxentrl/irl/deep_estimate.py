@@ -21,6 +21,7 @@ import safetensors.numpy
 
 from maxentrl.core.check import InputError
 from maxentrl.core.files import open_atomically
+from maxentrl.core.words import many
 from maxentrl.irl.ascent import Member
 from maxentrl.irl.networks import RewardNetwork, parameters, with_parameters
 
@@ -113,13 +114,13 @@ class DeepEstimate:
 
     def summary(self) -> str:
         """A few lines to print."""
-        lines = [self.method, f"log-likelihood {self.log_likelihood:.6f} over {self.steps:g} decisions"]
+        lines = [self.method, f"log-likelihood {self.log_likelihood:.6f} over {many(self.steps, 'decision')}"]
         if self.log_likelihood_uniform is not None:
             lines[-1] += f" (uniform choice {self.log_likelihood_uniform:.6f})"
-        if self.validation_log_likelihood is not None:
+        if self.validation_log_likelihood is not None and self.validation_steps is not None:
             lines.append(
                 f"validation log-likelihood {self.validation_log_likelihood:.6f} over "
-                f"{self.validation_steps:g} decisions"
+                f"{many(self.validation_steps, 'decision')}"
             )
         if len(self.members) > 1:
             mean = self.spread[self.allowed].mean()

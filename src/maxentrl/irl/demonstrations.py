@@ -18,6 +18,7 @@ from maxentrl.core.check import InputError, check_horizon, check_memory, check_s
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.tables import place
 from maxentrl.core.types import Array
+from maxentrl.core.words import many
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays
 from maxentrl.irl.reward import choices
 from maxentrl.models.tabular import TabularMDP
@@ -129,7 +130,7 @@ def visits(mdp: TabularMDP, demos: Trajectories, horizon: int | None = None) -> 
     if horizon is not None and demos.longest > horizon:
         i = int(demos.lengths.argmax())
         raise InputError(
-            f"demonstrations must not be longer than the horizon of {horizon} steps; "
+            f"demonstrations must not be longer than the horizon of {many(horizon, 'step')}; "
             f"trajectory {demos.ids[i]!r} has {demos.lengths[i]}."
         )
     times = horizon or 1

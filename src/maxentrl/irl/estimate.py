@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from maxentrl.core.words import many
 from maxentrl.irl.newton import FLAT
 
 Kind = Literal["hessian", "outer", "sandwich"]
@@ -123,11 +124,15 @@ class Estimate:
             self.names, self.weights, self.standard_errors, self.t_values, strict=True
         ):
             lines.append(f"{name:<{wide}} {weight:12.6g} {error:11.4g} {t:9.2f}")
-        source = "visit counts" if self.trajectories is None else f"{self.trajectories} trajectories"
+        source = (
+            "visit counts"
+            if self.trajectories is None
+            else many(self.trajectories, "trajectory", "trajectories")
+        )
         lines += [
             f"standard errors: {KINDS[self.kind]}",
             f"log-likelihood {self.log_likelihood:.6f} (uniform choice {self.log_likelihood_uniform:.6f}) "
-            f"over {self.steps:g} decisions in {source}",
+            f"over {many(self.steps, 'decision')} in {source}",
             f"AIC {self.aic:.3f}, BIC {self.bic:.3f}, gradient norm {self.gradient_norm:.2g}",
             self.verdict,
             *(f"warning: {sentence}" for sentence in self.warnings),

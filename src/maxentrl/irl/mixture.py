@@ -9,6 +9,7 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.core.precision import in_double_precision
+from maxentrl.core.words import many
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays
 from maxentrl.irl.best_response import log_policy, policy_visits
 from maxentrl.irl.demonstrations import sample_trajectories
@@ -143,7 +144,9 @@ def sample_mixture(
         raise InputError(f"count must be at least 1 trajectory; got {count}.")
     fitted = apprentice.settings["horizon"]
     if fitted is not None and horizon > int(fitted):
-        raise InputError(f"horizon must be at most that of the policies, {fitted} steps; got {horizon}.")
+        raise InputError(
+            f"horizon must be at most that of the policies, {many(int(fitted), 'step')}; got {horizon}."
+        )
     to_pick, to_act = jax.random.split(key)
     seed = np.asarray(jax.random.bits(to_pick, (2,), dtype="uint32"))
     chosen = np.random.default_rng(seed).choice(len(apprentice.mixture), count, p=apprentice.mixture)

@@ -47,7 +47,7 @@ class HeldOut(NamedTuple):
     def __str__(self) -> str:
         low, high = self.interval
         return (
-            f"{self.name}: {self.log_likelihood:.6f} over {self.decisions:g} decisions, {self.per_decision:.6f} each "
+            f"{self.name}: {self.log_likelihood:.6f} over {many(self.decisions, 'decision')}, {self.per_decision:.6f} each "
             f"({100 * self.confidence:g} % interval {low:.6f} to {high:.6f})"
         )
 
@@ -101,7 +101,7 @@ def log_likelihoods(demos: Trajectories, log_policy: Policy) -> np.ndarray:
     if log_pi.ndim == 3 and demos.longest > len(log_pi):
         k = int(demos.lengths.argmax())
         raise InputError(
-            f"demonstrations must not be longer than the policy's {len(log_pi)} steps; "
+            f"demonstrations must not be longer than the policy's {many(len(log_pi), 'step')}; "
             f"trajectory {demos.ids[k]!r} has {demos.lengths[k]}."
         )
     return np.bincount(i, log_pi[t, s, a] if log_pi.ndim == 3 else log_pi[s, a], minlength=demos.count)
