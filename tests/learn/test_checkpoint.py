@@ -75,7 +75,7 @@ def test_a_foreign_file_and_a_newer_version_are_refused(tmp_path):
     path.write_bytes(
         save({"x": np.zeros(2)}, {"maxentrl": json.dumps({"format": checkpoint.FORMAT, "version": 99})})
     )
-    with pytest.raises(InputError, match="version 99; version 3 can be read here"):
+    with pytest.raises(InputError, match="version 99; version 4 can be read here"):
         checkpoint.read(path)
     with pytest.raises(InputError, match="cannot be read"):
         checkpoint.read(tmp_path / "absent.safetensors")
