@@ -7,6 +7,7 @@ import pytest
 
 import toy_learning as toy
 from maxentrl import agents, envs
+from maxentrl.app import cli
 from maxentrl.learn import worlds
 
 
@@ -75,3 +76,12 @@ def contents(folder):
 OPTIONS = ("--log-every", "50", "--evaluate-every", "100", "--checkpoint-every", "80", "--evaluations", "3")
 COMMAND = ("train", "toy", "--env", "small", "--seeds", "0-1", *OPTIONS)
 """300 steps of it have every kind of row at different times."""
+
+
+def undisturbed(tmp_path_factory, steps):
+    """The folder of a run of so many steps from which nothing was asked on its way."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        install(patch)
+        assert cli.main([*COMMAND, "--steps", str(steps), "--out", str(out)]) == cli.DONE
+    return out

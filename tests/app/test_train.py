@@ -7,17 +7,21 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 import maxentrl as me
-from app.small_training import COMMAND, contents, install, toys  # noqa: F401 - a fixture
+import toy_learning as toy
+from app.small_training import COMMAND, contents, toys, undisturbed  # noqa: F401 - a fixture
+from maxentrl import envs
 from maxentrl.app import cli, train_folder, train_watch
 from maxentrl.learn import loop
 
@@ -27,11 +31,7 @@ pytestmark = pytest.mark.usefixtures("toys")
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run of 300 steps that nobody disturbed."""
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    with pytest.MonkeyPatch.context() as patch:
-        install(patch)
-        assert cli.main([*COMMAND, "--steps", "300", "--out", str(out)]) == cli.DONE
-    return out
+    return undisturbed(tmp_path_factory, 300)
 
 
 @pytest.fixture
@@ -179,6 +179,29 @@ def test_a_damaged_checkpoint_is_put_aside_with_a_warning_and_the_one_before_ser
     assert left == contents(whole)
 
 
+def test_a_checkpoint_of_an_environment_that_was_changed_since_is_refused_and_the_run_stays_as_it_was(
+    whole, here, capsys, monkeypatch
+):
+    shutil.copytree(whole, here / "run")
+    small = toy.environment()
+
+    def reset(key):
+        state, seen = small.reset(key)
+        return (*state, jnp.zeros(())), seen
+
+    def step(key, state, action):
+        reached, answer = small.step(key, state[:2], action)
+        return (*reached, state[2]), answer
+
+    changed = small._replace(reset=reset, step=step)
+    monkeypatch.setitem(envs.SIMULATORS, "small", lambda: changed)
+    assert run("--resume", steps=400) == cli.BAD_INPUT
+    assert (
+        "step-000000000300.safetensors does not hold 0.env.2, which this run has" in capsys.readouterr().err
+    )
+    assert contents(here / "run") == contents(whole)
+
+
 @pytest.mark.parametrize("steps", [130, 150, 160, 200])
 def test_a_finished_run_may_be_given_more_steps_and_is_then_the_longer_run(whole, here, steps):
     # At 130 nothing would have been written down; at 150 and 160 the short run has an evaluation that the long one
@@ -215,6 +238,7 @@ def test_a_run_that_diverges_has_a_status_of_its_own_and_names_the_last_good_che
 
 MINE = """
 import gymnasium
+import jax.numpy as jnp
 import numpy as np
 
 class Hill(gymnasium.Env):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.small_training import COMMAND, contents, install, toys  # noqa: F401 - a fixture
+from app.small_training import COMMAND, contents, toys, undisturbed  # noqa: F401 - a fixture
 from maxentrl.app import cli, train_folder
 from maxentrl.learn import checkpoint
 
@@ -20,11 +20,7 @@ pytestmark = pytest.mark.usefixtures("toys")
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run of 200 steps that nobody disturbed: checkpoints of 17 kB, the first at 80 steps, and rows of 2 kB."""
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    with pytest.MonkeyPatch.context() as patch:
-        install(patch)
-        assert cli.main([*COMMAND, "--steps", "200", "--out", str(out)]) == cli.DONE
-    return out
+    return undisturbed(tmp_path_factory, 200)
 
 
 @pytest.fixture

@@ -21,7 +21,9 @@ def after(*steps):
 def test_averages_are_weighted_by_gradient_steps():
     second = {"updates": 3.0, "loss": 6.0, "entropy": -1.0, "gap": 1.0}
     now = after((GOOD, [1.0], [0.0]), (second, [-4.0], [0.0]))
-    now = tally.ended(now, np.array([True, False, True]), np.array([1.0, 9.0, 2.0]), np.array([3, 9, 5]))
+    now = tally.with_episodes(
+        now, np.array([True, False, True]), np.array([1.0, 9.0, 2.0]), np.array([3, 9, 5])
+    )
     assert tally.summary(now) == {
         "episodes": 2, "return": 1.5, "length": 4.0, "updates": 4, "loss": 5.0, "entropy": 0.0, "gap": 2.0,
     }  # fmt: skip

@@ -25,6 +25,7 @@ import numpy as np
 from maxentrl.app.record import FORMAT, Run, plain, read_json, versions, write_contents, write_json
 from maxentrl.core.check import InputError
 from maxentrl.core.files import flush_folder, open_atomically
+from maxentrl.core.words import many
 from maxentrl.learn import checkpoint
 
 STEPS = "steps"
@@ -146,9 +147,9 @@ def begin(place: Path, settings: Mapping[str, Any]) -> Folder:
 
 
 def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | None]:
-    """The folder of a run that shall go on, cut back to its last whole checkpoint; None where it has none yet.
+    """The folder of a run that shall go on, and its last whole checkpoint; None where it has none yet.
 
-    Checkpoints that cannot be used, newer than the one that can, are put aside with `.refused` behind their names.
+    Its rows are those that the checkpoint knows. Where there is one, nothing is written before `cut_back`.
 
     Raises:
         InputError: for another kind of folder, settings that differ, and rows that are missing.
@@ -167,20 +168,31 @@ def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | No
     lines = _rows(place / "metrics.jsonl", rows)
     if step >= settings[STEPS]:
         lines += _spare(place / "metrics.jsonl", rows, step)
+    if before.get("versions") != versions():
+        remarks = [*remarks, _changed(place, before.get("versions") or {})]
+    return Folder(place, lines), Found(path, arrays, step, remarks)
+
+
+def cut_back(folder: Folder, found: Found, settings: Mapping[str, Any]) -> None:
+    """Bring the files of a run that shall go on to where its checkpoint stands.
+
+    Checkpoints that cannot be used, newer than the one that can, are put aside with `.refused` behind their names.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    place = folder.place
     try:
-        for bad in (other for other in kept if other > path):
+        for bad in (other for other in checkpoint.files(folder.checkpoints) if other > found.path):
             os.replace(bad, bad.with_name(f"{bad.name}.refused"))
-        if settings[STEPS] != before["settings"][STEPS]:
+        if settings[STEPS] != question(place)["settings"][STEPS]:
             _ask(place, settings)
         # From here on what it says of the files is no longer true, until the run has ended again.
         (place / "manifest.json").unlink(missing_ok=True)
         with open_atomically(place / "metrics.jsonl") as file:
-            file.write("".join(map(_line, lines)).encode())
+            file.write("".join(map(_line, folder.rows)).encode())
     except OSError as error:
         raise InputError(f"the run in {place} cannot be written: {error.strerror or error}.") from error
-    if before.get("versions") != versions():
-        remarks = [*remarks, _changed(place, before.get("versions") or {})]
-    return Folder(place, lines), Found(path, arrays, step, remarks)
 
 
 def question(place: Path) -> dict[str, Any]:
@@ -244,7 +256,9 @@ def _rows(path: Path, count: int) -> list[dict[str, Any]]:
             f"{path} cannot be read up to row {count}, which the checkpoint knows of: {error}."
         ) from error
     if len(found) < count:
-        raise InputError(f"{path} has {len(found)} rows, and the checkpoint knows of {count}: it was cut.")
+        raise InputError(
+            f"{path} has {many(len(found), 'row')}, and the checkpoint knows of {count}: it was cut."
+        )
     return found
 
 

@@ -195,6 +195,8 @@ def train(
         if found is not None:
             # What an environment outside of JAX needs to come back to its step grows with its episode.
             tree = checkpoint.rebuilt(world.begin(), found.arrays, str(found.path), growing="world")
+            assert folder is not None
+            train_folder.cut_back(folder, found, asked)
         done = loop.train(
             world,
             schedule,

@@ -169,14 +169,13 @@ def train(
 
 
 def _diverged(name: str, iteration: int, seed: int, per: int, largest: float, folder: Path | None) -> str:
-    cause = {
-        "reward": "The environment paid it.",
-        "observation": "The environment showed it.",
-    }.get(
-        name,
-        f"The largest reward so far was {largest:.3g} in size; a smaller learning rate, or rewards divided by their "
-        "size, often help.",
-    )
+    if name in tally.FROM_OUTSIDE:
+        cause = f"The environment {tally.FROM_OUTSIDE[name]} it."
+    else:
+        cause = (
+            f"The largest reward so far was {largest:.3g} in size; a smaller learning rate, or rewards divided by "
+            "their size, often help."
+        )
     return (
         f"{name.replace('_', ' ')} was no finite number at step {(iteration + 1) * per} of seed {seed}. {cause} "
         f"{checkpoint.left(folder)}"

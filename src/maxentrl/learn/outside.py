@@ -120,7 +120,7 @@ def advance(agent: Agent, world: Outside, programs: Programs, running: Running, 
         action = np.asarray(drawn)
     tally = learning.tally
     for over, scores, lengths in finished:
-        tally = tallies.ended(tally, over, scores, lengths)
+        tally = tallies.with_episodes(tally, over, scores, lengths)
     return Running(learning._replace(tally=tally), world.save(), action, observation, score, length)
 
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 NEVER = np.iinfo(np.int32).max
-FROM_OUTSIDE = ("reward", "observation")
-"""What the environment may give that is not finite: it is then the cause of all else that is not."""
+FROM_OUTSIDE = {"reward": "paid", "observation": "showed"}
+"""What the environment may give that is not finite, and how: it is then the cause of all else that is not."""
 
 
 @jax.tree_util.register_dataclass
@@ -74,7 +74,7 @@ def updated(tally: Tally, iteration, info: dict[str, jax.Array], reward, observa
     )
 
 
-def ended(tally: Tally, over, score, length) -> Tally:
+def with_episodes(tally: Tally, over, score, length) -> Tally:
     """Episodes that ended, where `over` [..., N]; their returns and lengths."""
     counts = jnp.array([jnp.sum(over, dtype=jnp.int32), jnp.sum(jnp.where(over, length, 0), dtype=jnp.int32)])
     return dataclasses.replace(
