@@ -79,6 +79,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def on_cores(
+    interpreter: str, arguments: Iterable[object], count: int = 1
+) -> tuple[list[str], dict[str, str]]:
+    """A command on the last `count` cores, and its surroundings: from its first moment on it sees no others, so that
+    nothing in it starts more threads.
+    """
+    last = sorted(os.sched_getaffinity(0))[-count:]
+    command = ["taskset", "--cpu-list", ",".join(map(str, last)), interpreter, "-m", *map(str, arguments)]
+    return command, os.environ | dict.fromkeys(THREADS, str(len(last)))
+
+
 def parser(description: str | None, out: str) -> argparse.ArgumentParser:
     """The options every benchmark has."""
     options = argparse.ArgumentParser(description=(description or "").splitlines()[0])
@@ -142,17 +153,15 @@ def child(
 ) -> str:
     """Run a module in its own interpreter and return what it printed; its progress goes to standard error.
 
-    cores: how many it may use, from its first moment on, so that nothing in it starts more threads; None for all.
+    cores: how many it may use; None for all.
     """
-    allowed = sorted(os.sched_getaffinity(0))
-    count = min(cores or len(allowed), len(allowed))
+    command, surroundings = on_cores(interpreter, [module, *arguments], cores or (os.cpu_count() or 1))
     done = subprocess.run(
-        ["taskset", "--cpu-list", ",".join(map(str, allowed[-count:])), interpreter, "-m", module]
-        + [str(argument) for argument in arguments],
+        command,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent.parent,
-        env=os.environ | dict.fromkeys(THREADS, str(count)),
+        env=surroundings,
         check=False,
     )
     if done.returncode:

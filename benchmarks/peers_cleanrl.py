@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from benchmarks.agent_cases import BATCH, CAPACITY, SIZES, TRAININGS, WARMUP, Size
+from benchmarks.measure import cores
 from benchmarks.turns import serve, versions_of
 
 
@@ -46,7 +47,7 @@ class Learner:
         import torch
         from torch import nn
 
-        torch.set_num_threads(1)
+        torch.set_num_threads(cores())
         torch.manual_seed(0)
 
         def net(wide, out):

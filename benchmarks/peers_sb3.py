@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from benchmarks.agent_cases import BATCH, CAPACITY, DQN, SIZES, TRAININGS, WARMUP
+from benchmarks.measure import cores
 from benchmarks.turns import serve, versions_of
 
 PACKAGES = ("stable_baselines3", "sbx-rl", "torch", "jax", "flax", "gymnasium", "mujoco", "numpy")
@@ -18,7 +19,7 @@ PACKAGES = ("stable_baselines3", "sbx-rl", "torch", "jax", "flax", "gymnasium", 
 def library(name: str) -> Any:
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(cores())
     if name == "sb3":
         import stable_baselines3
 

@@ -16,7 +16,7 @@ import time
 
 from benchmarks import measure
 from benchmarks.agent_cases import BATCH, CAPACITY, WARMUP, interpreter
-from benchmarks.turns import ROOT, median, on_one_core
+from benchmarks.turns import ROOT, median
 
 CANDIDATES = {
     "ours": ("ours", ["benchmarks.start_up", "--child", "steps"]),
@@ -49,7 +49,7 @@ def ours(whole: bool) -> None:
 def once(name: str) -> tuple[float, float, float]:
     """Seconds on the core, seconds on the clock, and MB at the most, of one process."""
     peer, arguments = CANDIDATES[name]
-    command, surroundings = on_one_core(interpreter(peer), arguments)
+    command, surroundings = measure.on_cores(interpreter(peer), arguments)
     silent = None if os.environ.get("MAXENTRL_BENCH_LOUD") else subprocess.DEVNULL
     begin = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=silent, stderr=silent)

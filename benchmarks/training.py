@@ -1,4 +1,4 @@
-"""Whole training on one core: environment, acting, memory and gradient steps, in steps per second.
+"""Whole training, on one core and on all: environment, acting, memory and gradient steps, in steps per second.
 
 Batch 256 and one gradient step a step after 100 steps for soft actor-critic; the RL zoo's CartPole settings for DQN.
 Against SB3, SBX, rejax and a loop of torch in CleanRL's manner, each in its own process with its own interpreter
@@ -11,9 +11,11 @@ turns of some seconds each, once everything is compiled and warm; what came befo
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from benchmarks import measure
 from benchmarks.agent_cases import BATCH, CAPACITY, DQN, TRAININGS, WARMUP, interpreter
@@ -26,6 +28,8 @@ BARS = {
     "cartpole dqn 2x256": {"SB3": 4.0},
 }
 """How many times the steps per second of a peer ours shall make."""
+SEEDS = 4
+"""How many seeds ours trains side by side, beside one; its steps are then those of all."""
 MEMORY_BAR = 1.2
 """How many times SBX's peak memory ours may use."""
 
@@ -61,7 +65,7 @@ def agent_of(case: str):
     )
 
 
-def world_of(case: str, outside: bool):
+def world_of(case: str, outside: bool, seeds: int = 1):
     """The agent's world; in JAX, or stepped by Gymnasium."""
     from maxentrl.learn.worlds import compiled_world, outer_world
 
@@ -70,7 +74,7 @@ def world_of(case: str, outside: bool):
         from maxentrl.envs.cartpole import cartpole
         from maxentrl.envs.pendulum import pendulum
 
-        return compiled_world(agent, cartpole() if "cartpole" in case else pendulum(), (0,), (1,))
+        return compiled_world(agent, cartpole() if "cartpole" in case else pendulum(), range(seeds), (1,))
     from maxentrl.envs.outside import outside as stepped
 
     return outer_world(agent, lambda count: stepped(TRAININGS[case].env, count), (0,), (1,))
@@ -79,8 +83,8 @@ def world_of(case: str, outside: bool):
 class Paced:
     """A training in a thread of its own that goes on only while a turn lasts."""
 
-    def __init__(self, world, seconds: float, warm: int):
-        self.world, self.seconds = world, seconds
+    def __init__(self, world, seeds: Sequence[int], seconds: float, warm: int):
+        self.world, self.seeds, self.seconds = world, tuple(seeds), seconds
         self.go, self.rest, self.until, self.at = threading.Event(), threading.Event(), 0.0, 0
         self.failed: BaseException | None = None
         self.begun = time.perf_counter()
@@ -93,7 +97,8 @@ class Paced:
 
         never = 10**9
         try:
-            train(self.world, Schedule(never, 1000, never, never), (0,), lambda row: None, watch=self.watch)
+            schedule = Schedule(never, 1000, never, never)
+            train(self.world, schedule, self.seeds, lambda row: None, watch=self.watch)
         except BaseException as met:
             self.failed = met
             self.rest.set()
@@ -120,12 +125,15 @@ class Paced:
         return self.at - before
 
 
-def ours(case: str, seconds: float, outside: bool):
-    world = world_of(case, outside)
+def ours(case: str, seconds: float, what: str):
+    """what: "inside", one seed or `SEEDS` of them side by side ("seeds"), or "outside"."""
+    seeds = SEEDS if what == "seeds" else 1
+    world = world_of(case, what == "outside", seeds)
     # The loop doubles its pieces from one step on, and has found their length by then.
-    paced = Paced(world, seconds, 4 * DQN["warmup"] if "dqn" in case else WARMUP + 400)
+    paced = Paced(world, range(seeds), seconds, 4 * DQN["warmup"] if "dqn" in case else WARMUP + 400)
     about = {"first": time.perf_counter() - paced.begun, "block": paced.at}
-    return {**about, "versions": versions_of("jax", "jaxlib", "gymnasium", "mujoco", "numpy")}, paced.turn
+    versions = versions_of("jax", "jaxlib", "gymnasium", "mujoco", "numpy")
+    return {**about, "versions": versions}, lambda: seeds * paced.turn()
 
 
 def candidates(case: str, seconds: float) -> dict[str, tuple[str, list[str]]]:
@@ -133,6 +141,7 @@ def candidates(case: str, seconds: float) -> dict[str, tuple[str, list[str]]]:
     found: dict[str, tuple[str, list[str]]] = {}
     if "cheetah" not in case:
         found["ours"] = (interpreter("ours"), [module, "--child", "inside", case, length])
+        found[f"ours, {SEEDS} seeds"] = (interpreter("ours"), [module, "--child", "seeds", case, length])
     found["ours, Gymnasium"] = (interpreter("ours"), [module, "--child", "outside", case, length])
     for name, peer in (("SB3", "sb3"), ("SBX", "sbx")):
         found[name] = (interpreter(peer), ["benchmarks.peers_sb3", peer, "training", case, length])
@@ -146,8 +155,9 @@ def candidates(case: str, seconds: float) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def rows(case: str, workers: dict[str, Worker]) -> tuple[list[list[str]], list[str]]:
-    """The table's rows, and a sentence for each bar."""
+def rows(case: str, count: int, workers: dict[str, Worker]) -> tuple[list[list[str]], list[str]]:
+    """The table's rows, and a sentence for each bar, of a case on `count` cores."""
+    where = f"{case} on {count} core{'s' if count > 1 else ''}"
     rates = {name: median(worker.rates()) for name, worker in workers.items()}
     mine = next((name for name in ("ours", "ours, Gymnasium") if name in rates), None)
     found, verdicts = [], []
@@ -157,6 +167,7 @@ def rows(case: str, workers: dict[str, Worker]) -> tuple[list[list[str]], list[s
         found.append(
             [
                 case,
+                str(count),
                 name,
                 f"{rates[name]:.4g}",
                 f"{min(each):.4g}-{max(each):.4g}",
@@ -166,18 +177,18 @@ def rows(case: str, workers: dict[str, Worker]) -> tuple[list[list[str]], list[s
             ]
         )
     if mine is None:
-        return found, [f"{case}: ours did not run"]
+        return found, [f"{where}: ours did not run"]
     for peer, bar in BARS[case].items():
         if peer in rates:
             ratio = rates[mine] / rates[peer]
             verdicts.append(
-                f"{case}: {mine} makes {ratio:.2f} x the steps of {peer}; bar {bar:g}: "
+                f"{where}: {mine} makes {ratio:.2f} x the steps of {peer}; bar {bar:g}: "
                 f"{'met' if ratio >= bar else 'MISSED'}"
             )
     if "SBX" in workers:
         ratio = workers[mine].peak_mb / workers["SBX"].peak_mb
         verdicts.append(
-            f"{case}: {mine} takes {ratio:.2f} x the memory of SBX; bar {MEMORY_BAR:g}: "
+            f"{where}: {mine} takes {ratio:.2f} x the memory of SBX; bar {MEMORY_BAR:g}: "
             f"{'met' if ratio <= MEMORY_BAR else 'MISSED'}"
         )
     return found, verdicts
@@ -192,28 +203,30 @@ def main() -> None:
     chosen = options.parse_args()
     if chosen.child:
         what, case, seconds = chosen.what
-        serve(lambda: ours(case, float(seconds), what == "outside"))
+        serve(lambda: ours(case, float(seconds), what))
         return
     lines, verdicts, versions, missing, lowest = [], [], {}, {}, 1.0
-    heads = ["case", "candidate", "steps/s", "range", "ours / it", "peak MB", "first s"]
-    for case in chosen.cases:
-        print(case, file=sys.stderr)
-        workers, failed = take_turns(candidates(case, chosen.seconds), chosen.rounds)
-        found, said = rows(case, workers)
+    heads = ["case", "cores", "candidate", "steps/s", "range", "ours / it", "peak MB", "first s"]
+    for case, count in itertools.product(chosen.cases, sorted(set(chosen.cores))):
+        print(f"{case}, cores: {count}", file=sys.stderr)
+        workers, failed = take_turns(candidates(case, chosen.seconds), chosen.rounds, count=count)
+        found, said = rows(case, count, workers)
         lines, verdicts = lines + found, verdicts + said
         missing |= {f"{case}, {name}": why for name, why in failed.items()}
         for name, worker in workers.items():
             versions.setdefault(name, worker.about.get("versions", {}))
-            lowest = min(lowest, *(turn["share"] for turn in worker.turns))
+            if count == 1:
+                lowest = min(lowest, *(turn["share"] for turn in worker.turns))
         notes = [
             f"one environment, batch {BATCH}, memory of {CAPACITY}, a gradient step a step after {WARMUP} steps; DQN: "
             f"batch {DQN['batch']}, {DQN['updates']} gradient steps after every {DQN['every']} steps, from "
             f"{DQN['warmup']} on",
-            f"medians of {chosen.rounds} turns of about {chosen.seconds:g} s, one core, processes in turn; seconds are "
-            f"those of the process on the core, of which every turn had at least {lowest:.0%}",
+            f"medians of {chosen.rounds} turns of about {chosen.seconds:g} s, processes in turn; on one core seconds "
+            f"are those of the process on it, of which every turn had at least {lowest:.0%}, on more those of the clock",
             "first s: on the clock, from the built agent through compilation and the first some hundred steps (DQN: "
             "some thousand)",
             "peak MB: of the whole process",
+            f"ours, {SEEDS} seeds: steps of all of them together, side by side; everyone else trains one",
             *(
                 f"{name}: " + ", ".join(f"{k} {v}" for k, v in about.items())
                 for name, about in versions.items()

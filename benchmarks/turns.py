@@ -1,8 +1,9 @@
-"""Candidates in processes of their own, each with its own interpreter, that take turns on the same core.
+"""Candidates in processes of their own, each with its own interpreter, that take turns on the same cores.
 
 A worker prepares (imports, builds, compiles), says so in a line of JSON, and from then on works once for every line it
-reads. While one works the others sleep. Time is that of the process on its core, so that what else runs on the machine
-takes nothing from a candidate but its caches. Only the standard library is imported here, so that peers can use it too.
+reads. While one works the others sleep. On one core time is that of the process on it, so that what else runs on the
+machine takes nothing from a candidate but its caches; on several it is that of the clock. Nothing but the standard
+library is needed here, so that peers can use it too.
 """
 
 from __future__ import annotations
@@ -17,15 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import cores, on_cores
+
 ROOT = Path(__file__).parent.parent
-THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-def on_one_core(interpreter: str, arguments: list[str]) -> tuple[list[str], dict[str, str]]:
-    """A command on the last core there is, and its surroundings: from its first moment on it sees one core only."""
-    core = max(os.sched_getaffinity(0))
-    command = ["taskset", "--cpu-list", str(core), interpreter, "-m", *arguments]
-    return command, {**os.environ, **dict.fromkeys(THREADS, "1")}
 
 
 def peak_mb() -> float:
@@ -52,10 +47,10 @@ def serve(prepare: Callable[[], tuple[dict[str, Any], Callable[[], float]]]) -> 
     for _ in sys.stdin:
         begin, used = time.perf_counter(), time.process_time()
         done = turn()
-        seconds = time.perf_counter() - begin
-        used = time.process_time() - used
+        elapsed, used = time.perf_counter() - begin, time.process_time() - used
+        seconds = used if cores() == 1 else elapsed
         print(
-            json.dumps({"done": done, "seconds": used, "share": used / seconds, "peak_mb": peak_mb()}),
+            json.dumps({"done": done, "seconds": seconds, "share": used / elapsed, "peak_mb": peak_mb()}),
             file=answers,
             flush=True,
         )
@@ -64,9 +59,9 @@ def serve(prepare: Callable[[], tuple[dict[str, Any], Callable[[], float]]]) -> 
 class Worker:
     """One candidate. `about` is what it said when it was ready, `turns` what each turn took."""
 
-    def __init__(self, interpreter: str, arguments: list[str]):
+    def __init__(self, interpreter: str, arguments: list[str], count: int = 1):
         self.turns: list[dict[str, float]] = []
-        command, surroundings = on_one_core(interpreter, arguments)
+        command, surroundings = on_cores(interpreter, arguments, count)
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -88,7 +83,7 @@ class Worker:
         self.process.communicate()
 
     def rates(self) -> list[float]:
-        """Work done per second of this process's own time on the core, of each turn."""
+        """Work done per second, of each turn."""
         return [turn["done"] / turn["seconds"] for turn in self.turns]
 
     @property
@@ -104,12 +99,13 @@ class Worker:
 
 
 def take_turns(
-    candidates: dict[str, tuple[str, list[str]]], rounds: int, unmeasured: int = 1
+    candidates: dict[str, tuple[str, list[str]]], rounds: int, unmeasured: int = 1, count: int = 1
 ) -> tuple[dict[str, Worker], dict[str, str]]:
     """Workers by name after `rounds` rounds, each in an order of its own, and why others did not run.
 
     candidates: interpreter and module with arguments, by name. They are prepared one after the other.
     unmeasured: rounds before the first that counts.
+    count: how many cores they share.
     """
     workers, failed = {}, {}
     for name, (interpreter, arguments) in candidates.items():
@@ -117,7 +113,7 @@ def take_turns(
             failed[name] = "no interpreter given"
             continue
         try:
-            workers[name] = Worker(interpreter, arguments)
+            workers[name] = Worker(interpreter, arguments, count)
             print(f"  {name}: {workers[name].about}", file=sys.stderr, flush=True)
         except (OSError, RuntimeError) as met:
             failed[name] = str(met)
