@@ -238,7 +238,6 @@ def test_a_run_that_diverges_has_a_status_of_its_own_and_names_the_last_good_che
 
 MINE = """
 import gymnasium
-import jax.numpy as jnp
 import numpy as np
 
 class Hill(gymnasium.Env):

@@ -146,7 +146,9 @@ def test_a_vector_of_environments_is_trained_in_and_said_not_to_be_gone_on_with(
     said = capsys.readouterr().err
     assert "is a vector environment, so a run in it cannot be continued bit for bit" in said
     words[words.index("130")] = "150"
+    before = contents(here / "run")
     assert "cannot be continued bit for bit" in refused(capsys, [*words, "--resume"])
+    assert contents(here / "run") == before
 
 
 @pytest.mark.parametrize(

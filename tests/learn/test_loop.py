@@ -6,7 +6,7 @@ import pytest
 
 import toy_learning as toy
 from maxentrl.core.check import InputError
-from maxentrl.learn import checkpoint, loop, worlds
+from maxentrl.learn import checkpoint, loop, seeds, worlds
 
 SCHEDULE = loop.Schedule(300, log_every=50, evaluate_every=100, checkpoint_every=80)
 
@@ -60,7 +60,7 @@ def test_a_run_that_is_stopped_and_resumed_leaves_the_bytes_of_one_that_is_not(
         if done.finished:
             break
         path, arrays, facts, _ = checkpoint.newest(tmp_path / "parts")
-        resume = checkpoint.rebuilt(form, arrays, str(path)), facts["step"]
+        resume = made.restore(checkpoint.rebuilt(form, arrays, str(path))), facts["step"]
         del rows[facts["rows"] :]
         stops += 1
     assert stops >= 5
@@ -81,9 +81,11 @@ def test_each_seed_gives_what_it_gives_alone(kind, double):
 
 def test_seeds_of_one_call_as_on_an_accelerator_give_the_same_up_to_rounding(monkeypatch):
     apart, _ = run(world("compiled"), None)
-    monkeypatch.setattr(worlds, "calls", lambda seeds: [tuple(seeds)])
-    together, trained = run(world("compiled"), None)
-    assert len(trained.tree) == 1 and len(together) == len(apart)
+    monkeypatch.setattr(
+        worlds, "over_seeds", lambda function, donate=(): jax.jit(seeds.side_by_side(function))
+    )
+    together, _ = run(world("compiled"), None)
+    assert len(together) == len(apart)
     for one, other in zip(together, apart, strict=True):
         (found, wanted) = (
             [x for x in jax.tree.leaves(row) if not isinstance(x, str)] for row in (one, other)

@@ -33,16 +33,23 @@ STEPS = "steps"
 
 
 class Found(NamedTuple):
-    """A checkpoint to go on from: its file, arrays and step, and sentences about others that could not be used."""
+    """A checkpoint to go on from.
+
+    path, arrays, step: of the checkpoint. refused: newer ones that cannot be used; remarks: sentences about these.
+    folder: of the run, with the rows that it goes on from. asked: what it was asked before.
+    """
 
     path: Path
     arrays: dict[str, np.ndarray]
     step: int
+    refused: list[Path]
     remarks: list[str]
+    folder: Folder
+    asked: Mapping[str, Any]
 
 
 class Folder:
-    """A run folder that is open for writing. Make it with `begin` or `reopen`."""
+    """A run folder that is open for writing. Make it with `begin`, or with `reopen` and `cut_back`."""
 
     def __init__(self, place: Path, rows: list[dict[str, Any]]):
         self.place = place
@@ -149,7 +156,7 @@ def begin(place: Path, settings: Mapping[str, Any]) -> Folder:
 def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | None]:
     """The folder of a run that shall go on, and its last whole checkpoint; None where it has none yet.
 
-    Its rows are those that the checkpoint knows. Where there is one, nothing is written before `cut_back`.
+    Where there is one, nothing is written before `cut_back`.
 
     Raises:
         InputError: for another kind of folder, settings that differ, and rows that are missing.
@@ -160,8 +167,11 @@ def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | No
     _compare(place, before["settings"], plain(settings))
     kept = checkpoint.files(place / "checkpoints")
     if not kept:
-        (place / "metrics.jsonl").unlink(missing_ok=True)
-        _ask(place, settings)
+        try:
+            (place / "metrics.jsonl").unlink(missing_ok=True)
+            _ask(place, settings)
+        except OSError as error:
+            raise InputError(_unwritable(place, error)) from error
         return Folder(place, []), None
     path, arrays, facts, remarks = checkpoint.newest(place / "checkpoints")
     rows, step = int(facts.get("rows", 0)), int(facts["step"])
@@ -170,29 +180,34 @@ def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | No
         lines += _spare(place / "metrics.jsonl", rows, step)
     if before.get("versions") != versions():
         remarks = [*remarks, _changed(place, before.get("versions") or {})]
-    return Folder(place, lines), Found(path, arrays, step, remarks)
+    folder, refused = Folder(place, lines), [other for other in kept if other > path]
+    return folder, Found(path, arrays, step, refused, remarks, folder, before["settings"])
 
 
-def cut_back(folder: Folder, found: Found, settings: Mapping[str, Any]) -> None:
+def cut_back(found: Found, settings: Mapping[str, Any]) -> None:
     """Bring the files of a run that shall go on to where its checkpoint stands.
 
-    Checkpoints that cannot be used, newer than the one that can, are put aside with `.refused` behind their names.
+    Newer checkpoints that cannot be used are put aside with `.refused` behind their names.
 
     Raises:
         InputError: if it cannot be written.
     """
-    place = folder.place
+    place = found.folder.place
     try:
-        for bad in (other for other in checkpoint.files(folder.checkpoints) if other > found.path):
+        for bad in found.refused:
             os.replace(bad, bad.with_name(f"{bad.name}.refused"))
-        if settings[STEPS] != question(place)["settings"][STEPS]:
+        if settings[STEPS] != found.asked[STEPS]:
             _ask(place, settings)
         # From here on what it says of the files is no longer true, until the run has ended again.
         (place / "manifest.json").unlink(missing_ok=True)
         with open_atomically(place / "metrics.jsonl") as file:
-            file.write("".join(map(_line, folder.rows)).encode())
+            file.write("".join(map(_line, found.folder.rows)).encode())
     except OSError as error:
-        raise InputError(f"the run in {place} cannot be written: {error.strerror or error}.") from error
+        raise InputError(_unwritable(place, error)) from error
+
+
+def _unwritable(place: Path, error: OSError) -> str:
+    return f"the run in {place} cannot be written: {error.strerror or error}."
 
 
 def question(place: Path) -> dict[str, Any]:

@@ -176,9 +176,16 @@ def train(
             watch.say(
                 f"going on from step {found.step}" if found else f"nothing to go on from in {out}; beginning"
             )
-        tracked = stack.enter_context(tracking(tuple(track), folder.place if folder else None, asked, found))
         world = _world(agent, site, numbers, evaluations)
         stack.callback(world.close)
+        tree = None
+        if found is not None:
+            # What an environment outside of JAX needs to come back to its step grows with its episode.
+            tree = checkpoint.rebuilt(world.begin(), found.arrays, str(found.path), growing="world")
+            tree = world.restore(tree)
+        tracked = stack.enter_context(tracking(tuple(track), folder.place if folder else None, asked, found))
+        if found is not None:
+            train_folder.cut_back(found, asked)
         rows: list[dict[str, Any]] = [] if folder is None else folder.rows
 
         def record(row: dict[str, Any]) -> None:
@@ -191,12 +198,6 @@ def train(
 
         for row in rows:
             watch.row(row)
-        tree = None
-        if found is not None:
-            # What an environment outside of JAX needs to come back to its step grows with its episode.
-            tree = checkpoint.rebuilt(world.begin(), found.arrays, str(found.path), growing="world")
-            assert folder is not None
-            train_folder.cut_back(folder, found, asked)
         done = loop.train(
             world,
             schedule,

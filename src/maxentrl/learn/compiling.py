@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
+from jax.stages import Wrapped
 
 _ONCE = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 _OFTEN = {"xla_backend_optimization_level": 1}
 """Level 1 runs as fast as higher ones here: the work is in products of matrices, which are not compiled but called."""
 
 
-def once(function: Callable) -> Callable[..., Any]:
+def once(function: Callable) -> Wrapped:
     """A program that runs once or twice, such as one that sets up a run: compiled with the least effort."""
     return jax.jit(function, compiler_options=_on_cpu(_ONCE))
 
 
-def often(function: Callable, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+def often(function: Callable, donate: tuple[int, ...] = ()) -> Wrapped:
     """A program that runs many times; the arguments at the places `donate` are changed in place."""
     return jax.jit(function, donate_argnums=donate, compiler_options=_on_cpu(_OFTEN))
 

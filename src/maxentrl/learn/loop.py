@@ -87,7 +87,7 @@ def train(
         folder: where checkpoints go; none are written without it.
         facts: what to write into a checkpoint beside "step"; called when one is written, with the number of the latest
             rows that are there only because the run ended: whoever raises `steps` goes on as if they were not.
-        resume: tree and step of a checkpoint.
+        resume: tree and step of a checkpoint, the tree from `World.restore`.
         stop: asked after every piece of work; the run is kept as it is then.
         watch: told after every piece of work.
 
@@ -106,7 +106,7 @@ def train(
     if resume is None:
         tree, at = world.begin(), 0
     else:
-        tree, at = world.restore(resume[0]), resume[1] // per
+        tree, at = resume[0], resume[1] // per
     begun, first, length, spare = time.monotonic(), at, 1, 0
 
     def keep() -> None:

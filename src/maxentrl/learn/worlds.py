@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +11,11 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Agent, Env, Outside
-from maxentrl.core.machine import cores
 from maxentrl.core.spaces import check_bounded
 from maxentrl.learn import inside, outside
 from maxentrl.learn import tally as tallies
 from maxentrl.learn.compiling import often, once
+from maxentrl.learn.seeds import over_seeds
 from maxentrl.learn.tally import Tally
 
 LIMIT = 10_000
@@ -24,7 +23,7 @@ LIMIT = 10_000
 
 
 class World(NamedTuple):
-    """All seeds of a run. `tree` is everything that decides what comes next, as arrays.
+    """All seeds of a run. `tree` is everything that decides what comes next, as arrays: a tree for each seed.
 
     per_iteration: steps of one seed in one iteration.
     begin: () -> tree. advance: (tree, iterations) -> tree.
@@ -51,86 +50,33 @@ def key_of(seed) -> jax.Array:
 
 
 def compiled_world(agent: Agent, env: Env, seeds: Sequence[int], starts: Sequence[int]) -> World:
-    """Seeds of an environment written in JAX, by one compiled program.
-
-    On a CPU each seed is a call of it, and each core works on another seed: that is faster than all cores on one, and
-    each gives the very numbers that it gives alone. On an accelerator all seeds are one call, side by side.
+    """Seeds of an environment written in JAX, by one compiled program (see `learn.seeds`).
 
     starts: a seed for each evaluation episode.
     """
     agent.check(*inside.spaces(env))
     check_bounded(inside.spaces(env)[1], f"the action space of {env.name}")
-    groups = calls(seeds)
-    each_group = Abreast()
-
-    def over_seeds(function, tree):
-        """In a program: of a group, whose arrays are [seeds, ...]."""
-        if len(groups[0]) == 1:
-            return jax.tree.map(lambda x: x[None], function(jax.tree.map(lambda x: x[0], tree)))
-        return jax.vmap(function)(tree)
-
     limit = env.limit or LIMIT
 
-    def evaluate(tree, starts):
+    def evaluate(state, starts):
         keys = jax.vmap(lambda start: jax.random.fold_in(key_of(start), 1))(starts)
-        return over_seeds(lambda state: inside.evaluate(agent, env, state, keys, limit), tree.agent)
+        return inside.evaluate(agent, env, state, keys, limit)
 
-    begin = once(lambda seeds: over_seeds(lambda seed: inside.begin(agent, env, key_of(seed)), seeds))
-    advance = often(
-        lambda tree, n: over_seeds(lambda now: inside.advance(agent, env, now, n), tree), donate=(0,)
-    )
+    begin = once(lambda seed: inside.begin(agent, env, key_of(seed)))
+    advance = over_seeds(lambda tree, n: inside.advance(agent, env, tree, n), donate=(0,))
     cleared = often(lambda tree: tree._replace(tally=tallies.cleared(tree.tally)), donate=(0,))
-    evaluated = often(evaluate)
-
-    def by_seed(trees):
-        return [
-            jax.tree.map(lambda x, i=i: x[i], tree)
-            for tree, group in zip(trees, groups, strict=True)
-            for i in range(len(group))
-        ]
-
+    evaluated = over_seeds(evaluate)
     return World(
         agent.steps * agent.environments,
-        lambda: tuple(begin(np.asarray(group)) for group in groups),
-        lambda trees, n: each_group(advance, trees, np.int32(n)),
-        lambda trees: by_seed(jax.device_get([tree.tally for tree in trees])),
+        lambda: tuple(begin(np.asarray(seed)) for seed in seeds),
+        lambda trees, n: advance(trees, np.int32(n)),
+        lambda trees: jax.device_get([tree.tally for tree in trees]),
         lambda trees: tuple(cleared(tree) for tree in trees),
-        lambda trees: np.concatenate(each_group(evaluated, trees, np.asarray(starts))),
-        lambda trees: by_seed([tree.agent for tree in trees]),
+        lambda trees: np.stack(evaluated([tree.agent for tree in trees], np.asarray(starts))),
+        lambda trees: [tree.agent for tree in trees],
         lambda trees: trees,
         lambda: None,
     )
-
-
-def calls(seeds: Sequence[int]) -> list[tuple[int, ...]]:
-    """The seeds of each call of the program."""
-    return [(seed,) for seed in seeds] if jax.default_backend() == "cpu" else [tuple(seeds)]
-
-
-class Abreast:
-    """Calls a compiled program for several trees at once, as many as there are cores; each in a thread of its own.
-
-    The first call of a program is made alone, as it compiles.
-    """
-
-    def __init__(self):
-        self._compiled: set[Any] = set()
-
-    def __call__(self, program: Callable[..., Any], trees: Sequence[Any], *more: Any) -> tuple[Any, ...]:
-        """What program(tree, *more) gives for each tree, once all are done."""
-        double = jax.config.read("jax_enable_x64")
-
-        def call(tree):
-            with jax.enable_x64(double):  # what was switched on in one thread is off in others
-                return jax.block_until_ready(program(tree, *more))
-
-        alone = 0 if program in self._compiled else 1
-        self._compiled.add(program)
-        done = [call(tree) for tree in trees[:alone]]
-        if len(trees) - alone < 2:
-            return (*done, *map(call, trees[alone:]))
-        with ThreadPoolExecutor(min(len(trees) - alone, cores())) as threads:
-            return (*done, *threads.map(call, trees[alone:]))
 
 
 def outer_world(
