@@ -95,9 +95,7 @@ def parser(description: str | None, out: str) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     options.add_argument("--out", type=Path, default=RESULTS / out, help="the table to write")
     options.add_argument("--rounds", type=int, default=9, help="timed rounds per cell")
-    options.add_argument(
-        "--cores", type=int, nargs="+", default=[1, os.cpu_count() or 1], help="cores, one run each"
-    )
+    options.add_argument("--cores", type=int, nargs="+", default=[1, cores()], help="cores, one run each")
     options.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return options
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from benchmarks import measure
 from benchmarks.agent_cases import BATCH, CAPACITY, DQN, TRAININGS, WARMUP, interpreter
-from benchmarks.turns import Worker, median, serve, take_turns, versions_of
+from benchmarks.turns import Worker, median, serve, spread, take_turns, versions_of
 
 BARS = {
     "pendulum 2x64": {"SB3": 12.0, "SBX": 3.5},
@@ -170,7 +170,7 @@ def rows(case: str, count: int, workers: dict[str, Worker]) -> tuple[list[list[s
                 str(count),
                 name,
                 f"{rates[name]:.4g}",
-                f"{min(each):.4g}-{max(each):.4g}",
+                spread(each),
                 times,
                 f"{worker.peak_mb:.0f}",
                 f"{worker.about['first']:.1f}",
@@ -212,7 +212,7 @@ def main() -> None:
         workers, failed = take_turns(candidates(case, chosen.seconds), chosen.rounds, count=count)
         found, said = rows(case, count, workers)
         lines, verdicts = lines + found, verdicts + said
-        missing |= {f"{case}, {name}": why for name, why in failed.items()}
+        missing |= {f"{case}, cores {count}, {name}": why for name, why in failed.items()}
         for name, worker in workers.items():
             versions.setdefault(name, worker.about.get("versions", {}))
             if count == 1:

@@ -1,4 +1,7 @@
-"""The spaces that an agent needs, and who else can act where they are others: the `check` of agents, but for names."""
+"""The spaces that an agent needs, and who can act where they are others.
+
+With the agent's name filled in, each function here is the `check` of an `Agent`.
+"""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ class Step(NamedTuple):
 class Env(NamedTuple):
     """A simulator as a pair of pure functions, ready for `jit`, `vmap` and `scan`. It does not reset itself.
 
+    On a CPU the seeds of a run are threads: one that calls back into Python is entered by several at once.
+
     reset: key -> (state, observation).
     step: (key, state, action) -> (state, Step); the action is in the environment's own units.
     observation, action: their spaces, where they are known.

@@ -1,4 +1,4 @@
-"""Environments written in JAX: acting, stepping and learning are one compiled program, for all seeds at once."""
+"""Environments written in JAX: acting, stepping and learning of a seed are one function, for one compiled program."""
 
 from __future__ import annotations
 
