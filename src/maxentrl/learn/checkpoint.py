@@ -24,7 +24,7 @@ from maxentrl.learn.replay import Memory
 
 FORMAT, VERSION, HEADER = "maxentrl checkpoint", 4, "maxentrl"
 """Version 1: all rows of a memory. 2: those in use. 3: tallies and Adam's running means in fewer arrays. 4: a tree for
-each call of the compiled program."""
+each seed."""
 KEPT = 2
 """The newest checkpoint, and the one to fall back to."""
 
