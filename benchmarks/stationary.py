@@ -5,7 +5,8 @@ is the same guarantee). It knows temperature 0 only; soft problems are compared 
 arrays. Each answer is checked outside the solvers by one SciPy backup. Compilation is not in the times.
 
     python -m benchmarks.stationary --part solves   the table of solves
-    python -m benchmarks.stationary --part others   other methods and peers, memory, batches
+    python -m benchmarks.stationary --part others   other methods and peers, memory
+    python -m benchmarks.stationary --part batches  eight rewards as one program, against one
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ def peak(states: int, family: str, temperature: float) -> dict:
     )
 
 
-def batch(states: int, family: str, temperature: float, kind: str) -> dict:
+def batch(states: int, family: str, temperature: float, kind: str, rounds: int) -> dict:
     """Eight rewards on the same transitions as one vmap, against one alone: close to each other, or unrelated."""
     import jax
     import jax.numpy as jnp
@@ -288,7 +289,7 @@ def batch(states: int, family: str, temperature: float, kind: str) -> dict:
             "alone": lambda: [jax.block_until_ready(alone(reward)) for reward in many],
             "together": lambda: jax.block_until_ready(together(many)),
         }
-        taken = measure.interleaved(calls, rounds=5)
+        taken = measure.interleaved(calls, rounds)
     one, eight = (float(np.median(taken[name])) for name in ("alone", "together"))
     return dict(one=one / 8, eight=eight)
 
@@ -298,7 +299,7 @@ KINDS = ("close", "unrelated")
 
 
 def others(options) -> None:
-    """Other methods and peers, memory, and batches."""
+    """Other methods and peers, and memory."""
     rows = []
     for states in (1_000, 10_000):
         for family in problems.FAMILIES:
@@ -337,20 +338,28 @@ def others(options) -> None:
         "Peak memory of a whole process, 1e6 states, discount 0.99",
         "",
         *measure.table(heads, rows),
-        "",
     ]
+    measure.write(options.out.with_name("stationary_others.txt"), lines)
+
+
+def batches(options) -> None:
+    """Eight rewards on the same transitions."""
     rows = []
     places = [
         (s, f, t, k) for s in (10_000, 100_000) for f in problems.FAMILIES for t in (0.0, 1.0) for k in KINDS
     ]
     for states, family, temperature, kind in places:
-        arguments = ["--child", "batch", states, family, temperature, kind]
+        arguments = ["--child", "batch", states, family, temperature, kind, options.rounds]
         found = json.loads(measure.child("benchmarks.stationary", arguments, cores=None))
         taken = f"{found['one']:.4f}", f"{found['eight']:.4f}", f"{found['eight'] / found['one']:.2f}"
         rows.append([family, states, f"{temperature:g}", kind, *taken])
     heads = ["successors", "states", "temperature", "rewards", "one s (mean of 8)", "eight s", "eight / one"]
+    notes = [
+        f"medians of {options.rounds} rounds in turn, of one after the other and of all eight as one program"
+    ]
+    lines = measure.header(f"benchmarks.stationary --part batches --rounds {options.rounds}", notes)
     lines += ["Eight rewards as one program, discount 0.99", "", *measure.table(heads, rows)]
-    measure.write(options.out.with_name("stationary_others.txt"), lines)
+    measure.write(options.out.with_name("stationary_batches.txt"), lines)
 
 
 def _bounded(arguments: list) -> str:
@@ -378,11 +387,13 @@ def main() -> None:
         print(json.dumps(CHILDREN[name](*values)))
         return
     options = measure.parser(__doc__, "stationary.txt")
-    options.add_argument("--part", choices=("solves", "others", "all"), default="all", help="which tables")
+    options.add_argument(
+        "--part", choices=("solves", "others", "batches", "all"), default="all", help="which tables"
+    )
     options.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of states")
     chosen = options.parse_args()
     os.environ.setdefault("PYTHONWARNINGS", "default")
-    for part in (solves, others):
+    for part in (solves, others, batches):
         if chosen.part in (part.__name__, "all"):
             part(chosen)
 
