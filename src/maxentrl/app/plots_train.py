@@ -38,8 +38,9 @@ def returns(steps, scores, middle) -> bytes:
         axes = figure.subplots()
         many = scores.shape[1] > 1
         if many:
-            axes.plot(steps, scores, color=BLUE, lw=0.8, alpha=0.35)
-            axes.plot([], [], color=BLUE, lw=0.8, alpha=0.5, label="each seed")
+            form = "-" if len(steps) > 1 else "_"
+            axes.plot(steps, scores, form, color=BLUE, lw=0.8, ms=14, alpha=0.35)
+            axes.plot([], [], form, color=BLUE, lw=0.8, ms=14, alpha=0.5, label="each seed")
         curve(axes, steps, middle, BLUE, "interquartile mean, 95 % interval" if many else "return")
         axes.set(xlabel="environment steps of a seed", ylabel="return of an evaluation", xlim=(0, None))
         axes.xaxis.set_major_formatter(thousands)
@@ -109,10 +110,14 @@ def training(rows: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> bytes |
 
 
 def curve(axes: Axes, steps, middle, colour: str, name: str) -> None:
-    """A line [T] with its interval as a band; middle is [3, T]. A single time is a point."""
+    """A line [T] with its interval as a band; middle is [3, T]. A single time is a point with a bar."""
     axes.plot(steps, middle[0], "o-" if len(steps) < 15 else "-", color=colour, lw=1.8, ms=4, label=name)
-    if np.isfinite(middle[1]).all() and len(steps) > 1:
+    if not np.isfinite(middle[1]).all():
+        return
+    if len(steps) > 1:
         axes.fill_between(steps, middle[1], middle[2], color=colour, alpha=0.18, lw=0)
+    else:
+        axes.vlines(steps, middle[1], middle[2], color=colour, lw=1.8)
 
 
 def thousands(value: float, _: Any = None) -> str:
