@@ -27,7 +27,18 @@ from pathlib import Path
 import learning
 import numpy as np
 
-COMMON = ["--seeds", "0", "--evaluations", "2", "--log-every", "100", "--evaluate-every", "500"]
+SEEDS = (0, 1)
+"""Two, as several seeds of an environment in JAX are trained by several threads."""
+COMMON = [
+    "--seeds",
+    ",".join(map(str, SEEDS)),
+    "--evaluations",
+    "2",
+    "--log-every",
+    "100",
+    "--evaluate-every",
+    "500",
+]
 CASES = {
     "soft_q": ["--env", "chain", "--steps", "4000", "--checkpoint-every", "100"],
     "soft_dqn": ["--env", "cartpole", "--steps", "3000", "--checkpoint-every", "100", "--warmup", "100"],
@@ -133,7 +144,7 @@ def table(rows: list[list[str]]) -> str:
         "bar",
     ]
     width = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-    lines = learning.header("Killed and resumed", [0], starts=False)
+    lines = learning.header("Killed and resumed", SEEDS, starts=False)
     lines += [
         "  ".join(c.ljust(w) for c, w in zip(row, width, strict=True)).rstrip() for row in [heads, *rows]
     ]
