@@ -189,7 +189,7 @@ def see(mdp: TabularMDP, demos, discount: Scalar, horizon: int | None, starts=No
     if lost.any() and float(discount) == 1.0:
         i = int(lost.argmax())
         raise InputError(
-            f"trajectory {demos.ids[i]!r} is cut off after {many(demos.lengths[i], 'step')} and does not say where its "
+            f"trajectory {demos.ids[i]!r} is cut off after {many(int(demos.lengths[i]), 'step')} and does not say where its "
             f"last action led, which is part of what is explained here ({int(lost.sum())} such trajectories "
             "in all); give next_state, or a row without an action."
         )
