@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 ORDER = (
-    "backup", "forward", "mce_fit", "mce_gradient", "replacement", "routes", "sac_update", "start_up", "stationary",
-    "training",
+    "backup", "batches", "forward", "mce_fit", "mce_gradient", "replacement", "routes", "sac_update", "start_up",
+    "stationary", "training",
 )  # fmt: skip
 
 

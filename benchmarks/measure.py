@@ -80,12 +80,13 @@ def cores() -> int:
 
 
 def on_cores(
-    interpreter: str, arguments: Iterable[object], count: int = 1
+    interpreter: str, arguments: Iterable[object], count: int | None = 1
 ) -> tuple[list[str], dict[str, str]]:
-    """A command on the last `count` cores, and its surroundings: from its first moment on it sees no others, so that
-    nothing in it starts more threads.
+    """A command on the last `count` cores, or on all, and its surroundings: from its first moment on it sees no others,
+    so that nothing in it starts more threads.
     """
-    last = sorted(os.sched_getaffinity(0))[-count:]
+    allowed = sorted(os.sched_getaffinity(0))
+    last = allowed[-count:] if count else allowed
     command = ["taskset", "--cpu-list", ",".join(map(str, last)), interpreter, "-m", *map(str, arguments)]
     return command, os.environ | dict.fromkeys(THREADS, str(len(last)))
 
@@ -153,7 +154,7 @@ def child(
 
     cores: how many it may use; None for all.
     """
-    command, surroundings = on_cores(interpreter, [module, *arguments], cores or (os.cpu_count() or 1))
+    command, surroundings = on_cores(interpreter, [module, *arguments], cores)
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,

@@ -6,7 +6,6 @@ arrays. Each answer is checked outside the solvers by one SciPy backup. Compilat
 
     python -m benchmarks.stationary --part solves   the table of solves
     python -m benchmarks.stationary --part others   other methods and peers, memory
-    python -m benchmarks.stationary --part batches  eight rewards as one program, against one
 """
 
 from __future__ import annotations
@@ -263,41 +262,6 @@ def peak(states: int, family: str, temperature: float) -> dict:
     )
 
 
-def batch(states: int, family: str, temperature: float, kind: str, rounds: int) -> dict:
-    """Eight rewards on the same transitions as one vmap, against one alone: close to each other, or unrelated."""
-    import jax
-    import jax.numpy as jnp
-
-    import maxentrl as me
-
-    arrays = problems.FAMILIES[family](states)
-    mdp = me.TabularMDP((arrays.successor, arrays.probability), arrays.reward, prior="counting")
-    rng = np.random.default_rng(1)
-    shape = (8, *arrays.reward.shape)
-    close = arrays.reward + 0.1 * rng.random(shape)
-    rewards = close if kind == "close" else rng.permuted(np.broadcast_to(arrays.reward, shape), axis=1)
-    with jax.enable_x64(True):
-        many = jnp.asarray(rewards)
-
-        def plan(reward):
-            return me.solve(
-                mdp.with_reward(reward), temperature=temperature, discount=0.99, tolerance=TOLERANCE
-            ).v
-
-        alone, together = jax.jit(plan), jax.jit(jax.vmap(plan))
-        calls = {
-            "alone": lambda: [jax.block_until_ready(alone(reward)) for reward in many],
-            "together": lambda: jax.block_until_ready(together(many)),
-        }
-        taken = measure.interleaved(calls, rounds)
-    one, eight = (float(np.median(taken[name])) for name in ("alone", "together"))
-    return dict(one=one / 8, eight=eight)
-
-
-KINDS = ("close", "unrelated")
-"""Rewards of a batch: one and its neighbours (a tenth of its range apart), or its entries shuffled each time."""
-
-
 def others(options) -> None:
     """Other methods and peers, and memory."""
     rows = []
@@ -342,26 +306,6 @@ def others(options) -> None:
     measure.write(options.out.with_name("stationary_others.txt"), lines)
 
 
-def batches(options) -> None:
-    """Eight rewards on the same transitions."""
-    rows = []
-    places = [
-        (s, f, t, k) for s in (10_000, 100_000) for f in problems.FAMILIES for t in (0.0, 1.0) for k in KINDS
-    ]
-    for states, family, temperature, kind in places:
-        arguments = ["--child", "batch", states, family, temperature, kind, options.rounds]
-        found = json.loads(measure.child("benchmarks.stationary", arguments, cores=None))
-        taken = f"{found['one']:.4f}", f"{found['eight']:.4f}", f"{found['eight'] / found['one']:.2f}"
-        rows.append([family, states, f"{temperature:g}", kind, *taken])
-    heads = ["successors", "states", "temperature", "rewards", "one s (mean of 8)", "eight s", "eight / one"]
-    notes = [
-        f"medians of {options.rounds} rounds in turn, of one after the other and of all eight as one program"
-    ]
-    lines = measure.header(f"benchmarks.stationary --part batches --rounds {options.rounds}", notes)
-    lines += ["Eight rewards as one program, discount 0.99", "", *measure.table(heads, rows)]
-    measure.write(options.out.with_name("stationary_batches.txt"), lines)
-
-
 def _bounded(arguments: list) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.stationary", "--child", *map(str, arguments)],
@@ -377,7 +321,7 @@ def _bounded(arguments: list) -> str:
     return done.stdout.splitlines()[-1]
 
 
-CHILDREN = {"cells": cells, "one_peer": one_peer, "peak": peak, "batch": batch}
+CHILDREN = {"cells": cells, "one_peer": one_peer, "peak": peak}
 
 
 def main() -> None:
@@ -387,13 +331,11 @@ def main() -> None:
         print(json.dumps(CHILDREN[name](*values)))
         return
     options = measure.parser(__doc__, "stationary.txt")
-    options.add_argument(
-        "--part", choices=("solves", "others", "batches", "all"), default="all", help="which tables"
-    )
+    options.add_argument("--part", choices=("solves", "others", "all"), default="all", help="which tables")
     options.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="numbers of states")
     chosen = options.parse_args()
     os.environ.setdefault("PYTHONWARNINGS", "default")
-    for part in (solves, others, batches):
+    for part in (solves, others):
         if chosen.part in (part.__name__, "all"):
             part(chosen)
 
