@@ -21,7 +21,7 @@ KINDS = ("close", "unrelated")
 """Rewards of a batch: one and its neighbours (a tenth of its range apart), or its entries shuffled each time."""
 
 
-def batch(states: int, family: str, temperature: float, kind: str, rounds: int) -> dict:
+def batch(states: int, family: str, temperature: float, kind: str, rounds: int) -> dict[str, list[float]]:
     """Eight rewards on the same transitions as one vmap, against one alone: close to each other, or unrelated."""
     import jax
     import jax.numpy as jnp
@@ -47,13 +47,12 @@ def batch(states: int, family: str, temperature: float, kind: str, rounds: int) 
             "alone": lambda: [jax.block_until_ready(alone(reward)) for reward in many],
             "together": lambda: jax.block_until_ready(together(many)),
         }
-        taken = measure.interleaved(calls, rounds)
-    one, eight = (float(np.median(taken[name])) for name in ("alone", "together"))
-    return dict(one=one / 8, eight=eight)
+        return measure.interleaved(calls, rounds)
 
 
 def main() -> None:
     options = measure.parser(__doc__, "batches.txt")
+    options.add_argument("--processes", type=int, default=3, help="runs put together, for each cell")
     options.add_argument("what", nargs="*", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.child:
@@ -65,12 +64,19 @@ def main() -> None:
         (10_000, 100_000), problems.FAMILIES, (0.0, 1.0), KINDS
     ):
         asked = ["--child", "--rounds", chosen.rounds, states, family, temperature, kind]
-        found = json.loads(measure.child("benchmarks.batches", asked, cores=None))
-        taken = f"{found['one']:.4f}", f"{found['eight']:.4f}", f"{found['eight'] / found['one']:.2f}"
+        runs = [
+            json.loads(measure.child("benchmarks.batches", asked, cores=None))
+            for _ in range(chosen.processes)
+        ]
+        one, eight = (float(np.median([s for run in runs for s in run[k]])) for k in ("alone", "together"))
+        taken = f"{one / 8:.4f}", f"{eight:.4f}", f"{eight / one * 8:.2f}"
         rows.append([family, states, f"{temperature:g}", kind, *taken])
         print(*rows[-1], file=sys.stderr, flush=True)
     heads = ["successors", "states", "temperature", "rewards", "one s (mean of 8)", "eight s", "eight / one"]
-    notes = [f"medians of {chosen.rounds} rounds in turn: one after the other, and all eight as one program"]
+    notes = [
+        f"medians of {chosen.processes} x {chosen.rounds} rounds: in turn one after the other and all eight as one "
+        "program, in processes one after the other"
+    ]
     command = "benchmarks.batches " + " ".join(sys.argv[1:])
     measure.write(chosen.out, [*measure.header(command, notes), *measure.table(heads, rows)])
 

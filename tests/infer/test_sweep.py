@@ -73,8 +73,18 @@ def test_long_lists_of_actions_or_successors_change_nothing(actions, count):
         np.testing.assert_allclose(found, expected, rtol=0, atol=64 * EPS["float64"])
 
 
-def test_the_second_derivative_in_the_temperature_is_the_slope_of_the_first():
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_second_derivative_in_the_temperature_is_the_slope_of_the_first(tied):
     mdp = problem(False, "uneven")
+    if tied:  # actions that are alike, two of them more likely than the third: scores tie one by one
+        lists, prior = mdp.transition, np.log([0.25, 0.25, 0.5])
+        same = (np.broadcast_to(x[:1], x.shape) for x in (lists.successor, lists.probability))
+        reward = np.broadcast_to(mdp.reward[:, :1], mdp.reward.shape)
+        mdp = mdp._replace(
+            transition=Sparse(*same, lists.local),
+            reward=reward,
+            log_prior=np.broadcast_to(prior, mdp.log_prior.shape),
+        )
 
     def total(temperature):
         return jnp.sum(tabular.backward(mdp, Temperatures(temperature, jnp.inf), 3))

@@ -9,11 +9,11 @@ decides the speed on a CPU (benchmarks/results/backup.txt has the figures):
   array front to back and leaves out all temporary tables.
 - Where neighbouring states have neighbouring successors, or V is small, all actions go through one single
   pass: each array is read once and nothing but V is written. Elsewhere so many streams and scattered reads
-  of V push each other out of the caches: one pass per action, each summed to its look-ahead, and a last
-  pass over these.
+  of V push each other out of the caches: one pass per action, each summed to its score, reward
+  included, and a last pass over these.
 - Indices are written successor[a, k], never successor[a][k]: XLA copies the inner list before it is read.
-- The maximum over actions comes first, then one exponential for each. A running maximum and sum saves one of
-  them, but XLA then computes every look-ahead several times.
+- The maximum over actions and the sum of exponentials below it run together: of each two, the higher is never
+  exponentiated, which leaves one exponential fewer than there are actions.
 """
 
 from __future__ import annotations
@@ -58,18 +58,13 @@ def accumulate(body, first: int, last: int, start, unroll: int = UNROLL) -> Any:
     return lax.fori_loop(first, last, body, start)
 
 
-def _apart(successor, probability, v):
-    """The look-ahead of all actions, each in a pass of its own."""
-    actions = len(probability)
-
-    def ahead(a):
-        return expect(successor, probability, v, a)
-
+def _apart(function, actions: int, probability, v):
+    """function(a) [S] of every action a, each in a pass of its own."""
     if actions > UNROLL:
-        return lax.map(ahead, jnp.arange(actions, dtype=jnp.int32))
+        return lax.map(function, jnp.arange(actions, dtype=jnp.int32))
     # The branch is always taken, as no probability is negative. It keeps apart the passes that XLA would fuse, and
     # leaves each to all cores, which a loop that fills a table does not.
-    return [lax.cond(probability[0, 0, 0] >= 0.0, lambda a=a: ahead(a), lambda: v) for a in range(actions)]
+    return [lax.cond(probability[0, 0, 0] >= 0.0, lambda a=a: function(a), lambda: v) for a in range(actions)]
 
 
 class Payoff(NamedTuple):
@@ -112,43 +107,50 @@ def value(successor, probability, payoff: Payoff, v, temperature, discount, *, k
     Args:
         successor, probability: [A, K, S], as in `Sparse`.
         payoff: of this kind and temperature.
-        v: [S].
+        v: [S], finite.
         temperature: of the actions, a number in (0, inf); not looked at unless `kind` is "soft".
         discount: in [0, 1].
         kind: which limit the temperature is in.
         local: whether neighbouring states have neighbouring successors, as `Sparse.local`.
     """
     actions, count, states = probability.shape
-    short = actions <= UNROLL and actions * count <= FUSED
-    if short and (local or states * v.dtype.itemsize <= SMALL):
-        ahead = [expect(successor, probability, v, a) for a in range(actions)]
-    else:
-        ahead = _apart(successor, probability, v)
 
     def score(a):
-        return payoff.pay[a] + discount * ahead[a]
+        return payoff.pay[a] + discount * expect(successor, probability, v, a)
 
-    return _over_actions(score, payoff.weight, temperature, kind, actions, v.dtype)
+    short = actions <= UNROLL and actions * count <= FUSED
+    if short and (local or states * v.dtype.itemsize <= SMALL):
+        scores = [score(a) for a in range(actions)]
+    else:
+        scores = _apart(score, actions, probability, v)
+    return _over_actions(scores, payoff.weight, temperature, kind, actions, v.dtype)
 
 
-def _over_actions(score, weight, temperature, kind: Kind, actions: int, dtype):
+def _over_actions(scores, weight, temperature, kind: Kind, actions: int, dtype):
     """lme over actions [S], from their scores.
 
-    Right, and smooth, in every branch: when JAX differentiates a scan twice it may look past a custom
+    Right, and smooth, in every branch, ties included: when JAX differentiates a scan twice it may look past a custom
     derivative, and then it differentiates this.
     """
-
-    def total(term):
-        return accumulate(lambda a, sum_so_far: sum_so_far + term(a), 1, actions, term(0))
-
     if kind == "mean":
-        return total(lambda a: weight[a] * score(a))
-    top = accumulate(lambda a, best: jnp.maximum(best, score(a)), 1, actions, score(0))
+        return accumulate(
+            lambda a, sum_so_far: sum_so_far + weight[a] * scores[a], 1, actions, weight[0] * scores[0]
+        )
     if kind == "max":
+        top = accumulate(lambda a, best: jnp.maximum(best, scores[a]), 1, actions, scores[0])
         return jnp.where(top > -jnp.finfo(dtype).max / 4, top, -jnp.inf)
-    top = lax.stop_gradient(top)
-    new = top + temperature * jnp.log(total(lambda a: jnp.exp((score(a) - top) / temperature)))
-    return jnp.where(top > temperature * _never(dtype) / 2, new, -jnp.inf)
+
+    def add(a, so_far):
+        """The next action joins the highest score and the sum of exp((score - highest) / temperature)."""
+        top, total = so_far
+        higher = scores[a] > top
+        high, low = jnp.where(higher, scores[a], top), jnp.where(higher, top, scores[a])
+        shrunk = jnp.exp((low - high) / temperature)
+        return high, jnp.where(higher, 1 + total * shrunk, total + shrunk)
+
+    top, total = accumulate(add, 1, actions, (scores[0], jnp.ones_like(scores[0])))
+    new = top + temperature * jnp.log(total)
+    return jnp.where(new > temperature * _never(dtype) / 2, new, -jnp.inf)
 
 
 def _never(dtype):
