@@ -48,15 +48,18 @@ def lme(x: Array, log_weight: Array | None = None, temperature: Scalar = 1.0, ax
         axis: the axis, or axes, summed over.
 
     Returns:
-        `x` without `axis`. Where no entry is left the value is -inf and the gradient zero. The gradient is
-        `exp(tilt(...))` everywhere: at temperature 0 it is shared among tied maxima in proportion to their
-        weights, as in the limit, so it is never NaN.
+        `x` without `axis`. Where no entry is left the value is -inf and the gradient zero, and so at inf where one
+        with weight is -inf. The gradient is `exp(tilt(...))` wherever the value is finite: at temperature 0 it is
+        shared among tied maxima in proportion to their weights, as in the limit, so it is never NaN. A NaN in `x`
+        makes the value NaN.
     """
+    weighted = True if log_weight is None else jnp.asarray(log_weight) != -jnp.inf
+    lost = (jnp.asarray(x) == -jnp.inf) & weighted
     x, log_weight, allowed = _prepare(x, log_weight)
     kind = temperature_kind(temperature)
     if kind == "mean":
         total = jnp.sum(jnp.where(allowed, jnp.exp(log_weight) * x, 0.0), axis)
-        return jnp.where(jnp.any(allowed, axis), total, -jnp.inf)
+        return jnp.where(jnp.any(allowed, axis) & ~jnp.any(lost, axis), total, -jnp.inf)
     # The shift is a constant to differentiation: the value does not depend on it.
     top = jnp.max(jnp.where(allowed, jax.lax.stop_gradient(x), -jnp.inf), axis, keepdims=True)
     top = jnp.where(jnp.isfinite(top), top, 0.0)
@@ -65,7 +68,7 @@ def lme(x: Array, log_weight: Array | None = None, temperature: Scalar = 1.0, ax
         best = jnp.squeeze(top, axis) + jnp.sum(jnp.where(allowed, share * (x - top), 0.0), axis)
         return jnp.where(jnp.any(allowed, axis), best, -jnp.inf)
     log_total = _log_sum_exp((x - top) / temperature + log_weight, allowed, axis)
-    some = log_total > -jnp.inf
+    some = log_total != -jnp.inf
     # The inner `where` keeps the temperature's own gradient, which is log_total, from being infinite where
     # nothing is left.
     return jnp.where(some, jnp.squeeze(top, axis) + temperature * jnp.where(some, log_total, 0.0), -jnp.inf)
@@ -82,15 +85,16 @@ def tilt(x: Array, log_weight: Array | None = None, temperature: Scalar = 1.0, a
     top = jnp.max(jnp.where(allowed, jax.lax.stop_gradient(x), -jnp.inf), axis, keepdims=True)
     top = jnp.where(jnp.isfinite(top), top, 0.0)
     if kind == "max":
+        log_weight = jnp.where(jnp.isnan(x), x, log_weight)
         # A compiler may compute x twice and round it differently, so that nothing reaches the top: one entry always stays.
-        allowed = allowed & ((x >= top) | _first_largest(x, allowed, axis))
+        allowed = allowed & ((x >= top) | jnp.isnan(x) | _first_largest(x, allowed, axis))
         score = log_weight
     elif kind == "mean":
         score = log_weight
     else:
         score = (x - top) / temperature + log_weight
     log_total = jnp.expand_dims(_log_sum_exp(score, allowed, axis), axis)
-    return jnp.where(allowed, score - jnp.where(jnp.isfinite(log_total), log_total, 0.0), -jnp.inf)
+    return jnp.where(allowed, score - jnp.where(log_total == -jnp.inf, 0.0, log_total), -jnp.inf)
 
 
 def entropy(log_p: Array, axis: Axis = -1) -> jax.Array:
@@ -109,7 +113,15 @@ def kl(log_p: Array, log_q: Array, axis: Axis = -1) -> jax.Array:
     possible = log_p > -jnp.inf
     safe_p = jnp.where(possible, log_p, 0.0)
     safe_q = jnp.where(possible, log_q, 0.0)
-    return jnp.sum(jnp.where(possible, jnp.exp(safe_p) * (safe_p - safe_q), 0.0), axis)
+    forbidden = possible & (log_q == -jnp.inf)
+    terms = jnp.where(possible & ~forbidden, jnp.exp(safe_p) * (safe_p - jnp.where(forbidden, 0.0, safe_q)), 0.0)
+    return jnp.sum(jnp.where(forbidden, jnp.inf, terms), axis)
+
+
+def safe_log(p: Array) -> jax.Array:
+    """log p, -inf at 0; differentiated as if what is 0 stayed 0, so that no gradient is NaN."""
+    p = jnp.asarray(p)
+    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), -jnp.inf)
 
 
 def _prepare(x, log_weight):
@@ -118,7 +130,7 @@ def _prepare(x, log_weight):
     x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
     log_weight = jnp.zeros_like(x) if log_weight is None else jnp.asarray(log_weight, x.dtype)
     x, log_weight = jnp.broadcast_arrays(x, log_weight)
-    allowed = (x > -jnp.inf) & (log_weight > -jnp.inf)
+    allowed = (x != -jnp.inf) & (log_weight != -jnp.inf)
     return jnp.where(allowed, x, 0.0), jnp.where(allowed, log_weight, 0.0), allowed
 
 
@@ -152,5 +164,5 @@ def _log_sum_exp(score, allowed, axis):
     top = jnp.max(jnp.where(allowed, jax.lax.stop_gradient(score), -jnp.inf), axis, keepdims=True)
     top = jnp.where(jnp.isfinite(top), top, 0.0)
     total = jnp.sum(jnp.where(allowed, jnp.exp(jnp.where(allowed, score - top, 0.0)), 0.0), axis)
-    some = total > 0
+    some = total != 0
     return jnp.where(some, jnp.squeeze(top, axis) + jnp.log(jnp.where(some, total, 1.0)), -jnp.inf)

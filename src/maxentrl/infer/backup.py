@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from maxentrl.core.soft import Kind, lme, temperature_kind, tilt
+from maxentrl.core.soft import Kind, lme, safe_log, temperature_kind, tilt
 from maxentrl.core.types import Scalar, Temperatures
 from maxentrl.infer import sweep
 from maxentrl.models.arrivals import Arrivals
@@ -146,6 +146,14 @@ def action_values(
     return jnp.asarray(reward).T + look_ahead(mdp.transition, v, state_temperature, discount)
 
 
+def start_value(mdp: TabularMDP, v, state_temperature: Scalar) -> jax.Array:
+    """The value [] before the start state is known: lme of v [S] over the start distribution."""
+    v, initial = jnp.asarray(v), jnp.asarray(mdp.initial)
+    if temperature_kind(state_temperature) == "mean":
+        return jnp.sum(initial * v)
+    return lme(v, safe_log(initial), state_temperature)
+
+
 def log_policy(mdp: TabularMDP, q, action_temperature: Scalar) -> jax.Array:
     """log pi(a|s) [A, S] = log rho + (Q - V) / temperature, normalised; the prior at terminal states."""
     q, log_prior = (jnp.where(mdp.terminal, 0.0, x) for x in (q, jnp.asarray(mdp.log_prior).T))
@@ -159,28 +167,51 @@ def look_ahead(transition: Transition, v, temperature: Scalar, discount: Scalar 
     if temperature_kind(temperature) == "mean":
         return discount * expectation(transition, v)
     if isinstance(transition, Dense):
-        ahead = lme(v, jnp.log(transition.probability), temperature, axis=-1).T
+        ahead = lme(v, safe_log(transition.probability), temperature, axis=-1).T
     else:
         ahead = lme(
-            jnp.asarray(v)[transition.successor], jnp.log(transition.probability), temperature, axis=1
+            sweep.taken(v, jnp.asarray(transition.successor)),
+            safe_log(transition.probability),
+            temperature,
+            axis=1,
         )
-    ahead = jnp.where(
-        jnp.isfinite(ahead), ahead, 0.0
-    )  # rows without successors belong to actions that are never taken
-    log_weight = jnp.log(jnp.stack([discount, 1.0 - discount]).astype(ahead.dtype))
-    both = jnp.stack([ahead, jnp.zeros_like(ahead)])
-    return lme(both, log_weight[:, None, None], temperature, axis=0)
+    return _or_end(_onward(ahead), temperature, discount)
+
+
+def _onward(ahead):
+    """Rows without successors, -inf, belong to actions that are never taken."""
+    return jnp.where(ahead == -jnp.inf, 0.0, ahead)
+
+
+def _or_end(ahead, temperature: Scalar, discount):
+    """lme over going on, `ahead` with weight discount, and the end, 0 with weight 1 - discount.
+
+    Shifted by the larger of the two, and with no logarithm of either weight: its derivative in the discount is finite
+    at 0 and at 1 too.
+    """
+    discount = jnp.asarray(discount, ahead.dtype)
+    if temperature_kind(temperature) == "max":
+        log_weight = jnp.log(jnp.stack([discount, 1.0 - discount]))[:, None, None]
+        return lme(jnp.stack([ahead, jnp.zeros_like(ahead)]), log_weight, temperature, axis=0)
+    better = ahead > 0
+    shrunk = jnp.exp(jnp.where(better, -ahead, ahead) / temperature)
+    total = jnp.where(better, discount + (1.0 - discount) * shrunk, 1.0 - discount + discount * shrunk)
+    # Where all weight is on the worse one and its ratio underflows, it is the answer itself.
+    none = total == 0
+    value = temperature * jnp.log(jnp.where(none, 1.0, total)) + jnp.where(better, ahead, 0.0)
+    return jnp.where(none, jnp.where(better, 0.0, ahead), value)
 
 
 def expectation(transition: Transition, v) -> jax.Array:
     """E[V(s') | s, a] as [A, S]."""
     v = jnp.asarray(v)
     if isinstance(transition, Dense):
-        return (jnp.asarray(transition.probability) @ v).T
+        # Not `@`, which names the number format: transposed where 64-bit types are off, it would warn.
+        return jax.lax.dot_general(jnp.asarray(transition.probability), v, (((2,), (0,)), ((), ()))).T
     successor, probability = jnp.asarray(transition.successor), jnp.asarray(transition.probability)
 
     def term(k):
-        return probability[:, k] * sweep.take(v, successor[:, k])
+        return probability[:, k] * sweep.taken(v, successor[:, k])
 
     count = successor.shape[1]
     if count <= UNROLL:
@@ -192,7 +223,7 @@ def push(transition: Transition, mass) -> jax.Array:
     """Send mass [A, S] one step on: sum over (s, a) of mass(s, a) P(s'|s,a) [S]; `expectation` transposed."""
     mass = jnp.asarray(mass)
     if isinstance(transition, Dense):
-        return jnp.einsum("sat,as->t", transition.probability, mass)
+        return jax.lax.dot_general(jnp.asarray(transition.probability), mass, (((0, 1), (1, 0)), ((), ())))
     if transition.arrivals is not None:
         return transition.arrivals.collect(mass)
     actions, count, states = transition.probability.shape
@@ -219,7 +250,7 @@ def log_push(transition: Transition, log_mass) -> jax.Array:
     ratios to the largest is exact. Only beyond that does each arriving sum need its own largest term.
     """
     if isinstance(transition, Dense):
-        return lme(log_mass.T[:, :, None], jnp.log(transition.probability), 1.0, axis=(0, 1))
+        return lme(log_mass.T[:, :, None], safe_log(transition.probability), 1.0, axis=(0, 1))
     log_mass, probability = jnp.asarray(log_mass), jnp.asarray(transition.probability)
     top = jax.lax.stop_gradient(jnp.max(log_mass))
     top = jnp.where(jnp.isfinite(top), top, 0.0)
@@ -295,7 +326,7 @@ def _third(dtype):
 
 def _log_push_apart(transition: Sparse, log_mass):
     """`log_push` with each sum shifted by its own largest term."""
-    log_flow = log_mass[:, None, :] + jnp.log(transition.probability)
+    log_flow = log_mass[:, None, :] + safe_log(transition.probability)
     nothing = jnp.full(log_mass.shape[1], -jnp.inf, log_flow.dtype)
     top = jax.lax.stop_gradient(nothing.at[transition.successor].max(log_flow))
     finite = jnp.where(jnp.isfinite(top), top, 0.0)
@@ -308,18 +339,22 @@ def tilted_dynamics(transition: Transition, v_next, temperature: Scalar, discoun
 
     With discount < 1 the rows sum to the probability of going on.
     """
-    log_p = jnp.log(jnp.asarray(transition.probability))
+    log_p = safe_log(transition.probability)
     log_discount = jnp.log(jnp.asarray(discount, log_p.dtype))
     dense = isinstance(transition, Dense)
     if temperature_kind(temperature) == "mean":
         tilted = log_p + log_discount
     else:
-        reached = jnp.asarray(v_next) if dense else jnp.asarray(v_next)[transition.successor]
+        v_next = jnp.asarray(v_next)
+        reached = v_next if dense else sweep.taken(v_next, jnp.asarray(transition.successor))
         axis = -1 if dense else 1
         among = tilt(reached, log_p, temperature, axis)
         ahead = lme(reached, log_p, temperature, axis)
-        ahead = jnp.where(jnp.isfinite(ahead), ahead, 0.0)
-        log_weight = jnp.stack([log_discount, jnp.log1p(-jnp.asarray(discount, log_p.dtype))])[:, None, None]
-        goes_on = tilt(jnp.stack([ahead, jnp.zeros_like(ahead)]), log_weight, temperature, axis=0)[0]
+        ahead = _onward(ahead)
+        if temperature_kind(temperature) == "max":
+            log_weight = jnp.stack([log_discount, jnp.log1p(-jnp.asarray(discount, log_p.dtype))])[:, None, None]
+            goes_on = tilt(jnp.stack([ahead, jnp.zeros_like(ahead)]), log_weight, temperature, axis=0)[0]
+        else:
+            goes_on = log_discount + (ahead - _or_end(ahead, temperature, discount)) / temperature
         tilted = among + jnp.expand_dims(goes_on, axis)
     return Dense(tilted) if dense else Sparse(transition.successor, tilted)

@@ -42,7 +42,7 @@ def policy_chain(mdp: TabularMDP, log_pi, discount: Scalar) -> Transition:
     """discount P_pi as a one-action `Transition`, from log pi [A, S] and the given dynamics."""
     weight = discount * jnp.where(mdp.terminal, 0.0, jnp.exp(log_pi))
     if isinstance(mdp.transition, Dense):
-        return Dense(jnp.einsum("as,sat->st", weight, mdp.transition.probability)[:, None])
+        return Dense(jax.lax.dot_general(weight, jnp.asarray(mdp.transition.probability), (((0,), (1,)), ((1,), (0,))))[:, None])
     return _one_list(mdp.transition.successor, weight[:, None, :] * mdp.transition.probability)
 
 

@@ -43,6 +43,11 @@ class Lists(NamedTuple):
 def lists(mdp: TabularMDP, discount, temperature, kind: Kind, shared: SharedSuccessors | None) -> Lists:
     """The problem in float64, with the prior in the reward."""
     given: Sparse = mdp.transition  # pyright: ignore[reportAssignmentType]
+    probability = jnp.asarray(given.probability, float)
+    if given.probability.dtype != probability.dtype:
+        # Rows that summed to one in a narrower format do not in float64, on which the bounds stand.
+        total = jnp.sum(probability, 1, keepdims=True)
+        probability = probability / jnp.where(total > 0, total, 1.0)
     reward, log_prior = (jnp.asarray(x, float).T for x in (mdp.reward, mdp.log_prior))
     discount, temperature = jnp.asarray(discount, float), jnp.asarray(temperature, float)
     allowed = log_prior > -jnp.inf
@@ -55,7 +60,7 @@ def lists(mdp: TabularMDP, discount, temperature, kind: Kind, shared: SharedSucc
         reward = jnp.where(allowed, reward + bonus, -jnp.inf)
     return Lists(
         successor=jnp.asarray(given.successor),
-        probability=jnp.asarray(given.probability, float),
+        probability=probability,
         reward=reward,
         live=~jnp.asarray(mdp.terminal),
         discount=discount,

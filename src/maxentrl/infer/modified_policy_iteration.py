@@ -119,7 +119,7 @@ def modified_policy_iteration(
     least = jnp.min(jnp.where(m.live & jnp.isfinite(m.reward), m.reward, jnp.inf))
     least = jnp.where(jnp.all(m.live), least / (1.0 - m.discount), 0.0)
     constant = jnp.where(m.live & jnp.isfinite(least), least, 0.0)
-    v = constant if start is None else jnp.where(_near(mdp, start), start.v, constant)
+    v = constant if start is None else jnp.where(_near(mdp, start), jnp.where(m.live, start.v, 0.0), constant)
     policy = jnp.zeros(states, jnp.int32) if kind == "max" else jnp.zeros(m.reward.shape, jnp.float32)
     zero, no = jnp.int32(0), jnp.asarray(False)
     infinite = jnp.asarray(jnp.inf, v.dtype)

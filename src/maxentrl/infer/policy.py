@@ -104,7 +104,7 @@ def evidence_bound(
     """
     exact = posterior(mdp, temperature=temperature, horizon=horizon, discount=discount).log_evidence
     value = evaluate(mdp, log_policy, temperature=temperature, discount=discount, horizon=horizon)
-    bound = jnp.asarray(mdp.initial) @ jnp.asarray(value)[0] / temperature
+    bound = jnp.sum(jnp.asarray(mdp.initial) * jnp.asarray(value)[0]) / temperature
     return Bound(bound, jnp.asarray(exact) - bound)
 
 

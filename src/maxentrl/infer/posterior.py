@@ -17,7 +17,7 @@ from jaxtyping import Float, Integer
 
 from maxentrl.core.check import InputError, check_choice, check_discount, check_horizon, check_temperature
 from maxentrl.core.precision import in_double_precision
-from maxentrl.core.soft import lme, temperature_kind, tilt
+from maxentrl.core.soft import safe_log, temperature_kind, tilt
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
 from maxentrl.core.words import many
 from maxentrl.infer import backup as one
@@ -147,9 +147,8 @@ def _messages(mdp: TabularMDP, temperatures: Temperatures, discount, horizon: in
     v = tabular.backward(mdp, temperatures, horizon, discount)
     q = tabular.action_values(mdp, v, temperatures.state, discount)
     log_pi = jax.vmap(lambda q_t: one.log_policy(mdp, q_t, temperature))(q)
-    log_p0 = jnp.log(jnp.asarray(mdp.initial))
-    log_evidence = lme(v[0], log_p0, temperatures.state, axis=0) / temperature
-    log_initial = tilt(v[0], log_p0, temperatures.state, axis=0)
+    log_evidence = one.start_value(mdp, v[0], temperatures.state) / temperature
+    log_initial = tilt(v[0], safe_log(mdp.initial), temperatures.state, axis=0)
     log_state, log_state_action = roll_out(mdp, log_initial, log_pi, v, temperatures.state, discount)
     return Posterior(
         mdp=mdp,

@@ -8,6 +8,7 @@ import warnings
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from maxentrl.core.check import (
@@ -20,14 +21,14 @@ from maxentrl.core.check import (
 )
 from maxentrl.core.machine import return_freed_memory
 from maxentrl.core.precision import in_double_precision
-from maxentrl.core.soft import lme, temperature_kind
+from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
 from maxentrl.infer.first_exit import explain_divergence, require_exit
 from maxentrl.infer.posterior import check_reward_length
 from maxentrl.infer.shared_successors import SharedSuccessors, shared_successors
-from maxentrl.infer.stationary import FixedPoint, Problem, fixed_point, takes_iteration
+from maxentrl.infer.stationary import FixedPoint, Problem, fixed_point, rounding_of, takes_iteration
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Sparse
 
@@ -45,9 +46,9 @@ class Solution(eqx.Module):
     """A plan: soft values, and the policy that goes with them.
 
     v: [S], or [T+1, S] over a finite horizon, in units of reward; it includes the entropy of the current step.
-    error_bound: proven bound on max |v - V*| (0 over a finite horizon, where only rounding is left).
+    error_bound: proven bound on max |v - V*|; over a finite horizon one on the rounding of all its backups.
     sweeps: backups it took.
-    converged: whether error_bound reached the tolerance asked for.
+    converged: whether error_bound reached the tolerance asked for; over a finite horizon, whether all is finite.
     """
 
     mdp: TabularMDP
@@ -81,7 +82,7 @@ class Solution(eqx.Module):
     def start_value(self) -> Float[Array, ""]:
         """The value [] before the start state is known: lme over the start distribution, at the state temperature."""
         v = self.v if self.horizon is None else self.v[0]
-        return lme(v, jnp.log(jnp.asarray(self.mdp.initial)), self.temperatures.state)
+        return one.start_value(self.mdp, v, self.temperatures.state)
 
     @property
     @in_double_precision
@@ -156,14 +157,12 @@ def solve(
     mdp.check_memory(horizon)
     bare = mdp.bare()
     temperatures = Temperatures(_number(temperature, mdp.dtype), _number(state_temperature, mdp.dtype))
-    discount_array = jnp.asarray(discount, mdp.dtype)
+    # The solver in float64 takes the discount as it was given, whatever the format of the problem.
+    problem = Problem(bare, temperatures, jnp.asarray(discount, float))
     if horizon is not None:
-        v = _backward(bare, temperatures, discount_array, horizon)
-        answer = (v, jnp.zeros((), mdp.dtype), jnp.asarray(horizon), jnp.asarray(True))
+        answer = _over_horizon(problem, horizon)
     else:
-        answer = _solve_stationary(
-            mdp, Problem(bare, temperatures, discount_array), discount, tolerance, max_sweeps
-        )
+        answer = _solve_stationary(mdp, problem, discount, tolerance, max_sweeps)
     return Solution(mdp, temperatures, discount, horizon, *answer)
 
 
@@ -203,8 +202,12 @@ def _solve_stationary(
 
 
 @eqx.filter_jit
-def _backward(mdp: TabularMDP, temperatures: Temperatures, discount, horizon: int):
-    return tabular.backward(mdp, temperatures, horizon, discount)
+def _over_horizon(problem: Problem, horizon: int) -> FixedPoint:
+    mdp, temperatures, discount = problem
+    v = tabular.backward(mdp, temperatures, horizon, discount.astype(mdp.dtype))
+    finite = jnp.all(jnp.isfinite(v))
+    bound = jnp.where(finite, horizon * jax.lax.stop_gradient(rounding_of(problem)(v)), jnp.inf)
+    return FixedPoint(v, bound.astype(mdp.dtype), jnp.asarray(horizon), finite)
 
 
 @eqx.filter_jit
@@ -219,9 +222,14 @@ def _newton(problem: Problem, tolerance, max_sweeps):
 
 def _number(temperature: Scalar, dtype) -> Scalar:
     """0 and inf stay Python numbers, because they choose formulas; anything else becomes an array, compiled once."""
+    if not is_concrete(temperature):
+        return jnp.asarray(temperature, dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        value = np.asarray(temperature, dtype)
     limits: dict[str, Scalar] = {"max": 0.0, "mean": math.inf}
-    kind = temperature_kind(temperature)
-    return limits[kind] if kind in limits else jnp.asarray(temperature, dtype)
+    # What the format holds with fewer digits only is as good as 0 too: hardware takes it for that.
+    kind = "max" if value < np.finfo(value.dtype).tiny else temperature_kind(value)
+    return limits[kind] if kind in limits else jnp.asarray(value)
 
 
 def _check_unnormalised(mdp: TabularMDP, temperature: Scalar) -> None:

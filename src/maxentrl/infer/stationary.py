@@ -73,12 +73,17 @@ def fixed_point(
     `discounted` says that the discount is known to be below 1. Successor lists under given dynamics then go to
     `modified_policy_iteration`, anything else to Newton's method.
     """
-    held = jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, problem)
-    if discounted and takes_iteration(held.mdp, held.temperatures):
-        answer = _iterate(held, tolerance, max_sweeps, shared)
+    own = problem._replace(discount=jnp.asarray(problem.discount, problem.mdp.dtype))
+    if discounted and takes_iteration(problem.mdp, problem.temperatures):
+        answer = _iterate(_held(problem), tolerance, max_sweeps, shared)
     else:
-        answer = _newton(held, tolerance, max_sweeps)
-    return answer._replace(v=implicit(problem, answer.v))
+        answer = _newton(_held(own), tolerance, max_sweeps)
+    return answer._replace(v=implicit(own, answer.v))
+
+
+def _held(problem: Problem) -> Problem:
+    """The same as a constant to differentiation."""
+    return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_array(leaf) else leaf, problem)
 
 
 def takes_iteration(mdp: TabularMDP, temperatures: Temperatures) -> bool:
@@ -155,7 +160,7 @@ def _(primals, tangents):
 def _newton(problem: Problem, tolerance: float | jax.Array, max_sweeps: int | jax.Array) -> FixedPoint:
     """Newton's method; a step that does not help is replaced by plain backups. Runs down to rounding."""
     mdp, temperatures, discount = problem
-    rounding = _rounding(problem)
+    rounding = rounding_of(problem)
 
     live = jnp.where(mdp.terminal, 0.0, jnp.ones(mdp.states, mdp.dtype))
 
@@ -210,7 +215,7 @@ def _span(problem: Problem, v, w):
     left = jnp.maximum(1.0 - discount, jnp.finfo(w.dtype).tiny)
     factor = discount / left
     centred = jnp.where(mdp.terminal, 0.0, w + factor * (low + high) / 2)
-    bound = factor * (high - low) / 2 + _rounding(problem)(centred) / left
+    bound = factor * (high - low) / 2 + rounding_of(problem)(centred) / left
     return centred, jnp.where((discount < 1) & jnp.isfinite(bound), bound, jnp.inf)
 
 
@@ -220,7 +225,7 @@ def _enclosure(problem: Problem, v, backed, phi):
     live = jnp.where(mdp.terminal, 0.0, jnp.ones_like(v))
     sane = jnp.all(jnp.isfinite(v) & jnp.isfinite(phi) & (phi >= 0.5 * live))
     phi = jnp.where(sane, phi, live)
-    rounding = _rounding(problem)
+    rounding = rounding_of(problem)
     first = 2.0 * (jnp.max(jnp.abs(backed - v)) + rounding(v))
     first = jnp.where(jnp.isfinite(first), first, 1.0)
 
@@ -248,7 +253,7 @@ def _enclosure(problem: Problem, v, backed, phi):
 def _raise(problem: Problem, high):
     """Lift an upper guess to what one backup of it asks for, until it asks for no more."""
 
-    rounding = _rounding(problem)
+    rounding = rounding_of(problem)
 
     def lift(state):
         high, count = state
@@ -272,7 +277,7 @@ def _backups(problem: Problem, messages):
     return jax.lax.map(lambda v: _backup(problem, v), messages)
 
 
-def _rounding(problem: Problem) -> Callable[[Array], Array]:
+def rounding_of(problem: Problem) -> Callable[[Array], Array]:
     """A bound on the rounding error of one backup at v, as a function of v: a few units in the last place of what is
     summed."""
     largest = 1.0 + jnp.max(jnp.abs(problem.mdp.reward))

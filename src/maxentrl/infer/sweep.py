@@ -38,8 +38,29 @@ SMALL = 1 << 17
 
 
 def take(v, index):
-    """v[index], for indices that were checked when the problem was made."""
+    """v[index], for v [S] and indices that were checked when the problem was made; to be differentiated by `taken`."""
     return v.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def taken(v, index):
+    """`take`, with its transpose made here and now.
+
+    A gradient is transposed when the float64 scope in which it was traced has been left, and JAX transposes its own
+    gather into the format that is then in force. Of a linear system it is told how to solve the transpose: for the
+    matrix G of the gather, the inverse of [[1, 0], [-G, 1]] is [[1, 0], [G, 1]].
+    """
+    states, flat = v.shape[0], index.reshape(-1)
+
+    def scatter(y):
+        return jnp.zeros(states, y.dtype).at[flat].add(y, mode="promise_in_bounds", wrap_negative_indices=False)
+
+    both = lax.custom_linear_solve(
+        lambda z: jnp.concatenate([z[:states], z[states:] - take(z[:states], flat)]),
+        jnp.concatenate([v, jnp.zeros(flat.shape, v.dtype)]),
+        solve=lambda _, z: jnp.concatenate([z[:states], z[states:] + take(z[:states], flat)]),
+        transpose_solve=lambda _, z: jnp.concatenate([z[:states] + scatter(z[states:]), z[states:]]),
+    )
+    return both[states:].reshape(index.shape)
 
 
 def expect(successor, probability, v, action):
@@ -138,7 +159,7 @@ def _over_actions(scores, weight, temperature, kind: Kind, actions: int, dtype):
         )
     if kind == "max":
         top = accumulate(lambda a, best: jnp.maximum(best, scores[a]), 1, actions, scores[0])
-        return jnp.where(top > -jnp.finfo(dtype).max / 4, top, -jnp.inf)
+        return jnp.where(top <= -jnp.finfo(dtype).max / 4, -jnp.inf, top)
 
     def add(a, so_far):
         """The next action joins the highest score and the sum of exp((score - highest) / temperature)."""
@@ -150,7 +171,7 @@ def _over_actions(scores, weight, temperature, kind: Kind, actions: int, dtype):
 
     top, total = accumulate(add, 1, actions, (scores[0], jnp.ones_like(scores[0])))
     new = top + temperature * jnp.log(total)
-    return jnp.where(new > temperature * _never(dtype) / 2, new, -jnp.inf)
+    return jnp.where(new <= temperature * _never(dtype) / 2, -jnp.inf, new)
 
 
 def _never(dtype):

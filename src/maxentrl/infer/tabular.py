@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from maxentrl.core.check import is_concrete
 from maxentrl.core.machine import cores
-from maxentrl.core.soft import kl
+from maxentrl.core.soft import kl, safe_log
 from maxentrl.core.types import Scalar, Temperatures
 from maxentrl.infer import backup as one
 from maxentrl.models.tabular import TabularMDP
@@ -75,7 +75,7 @@ def forward(mdp: TabularMDP, temperature: Scalar, horizon: int, discount: Scalar
     The actions are not normalised before they are sent on: that would drop p(O_t | s_t). What has reached a
     terminal state stays there.
     """
-    log_initial = jnp.log(jnp.asarray(mdp.initial))
+    log_initial = safe_log(mdp.initial)
     log_prior = jnp.where(mdp.terminal, -jnp.inf, jnp.asarray(mdp.log_prior).T)
     log_discount = jnp.log(jnp.asarray(discount, mdp.dtype))
 
