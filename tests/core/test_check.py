@@ -22,6 +22,24 @@ def test_a_shape_is_spelled_out():
         check.check_shape(np.zeros(3), (None, 3), "table", "[S, A]")
 
 
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize("tolerance", [-1.0, np.nan, np.inf, "small", [1e-6]])
+def test_a_tolerance_is_a_finite_number_of_at_least_zero(tolerance):
+    check.check_tolerance(0)
+    check.check_tolerance(np.float32(1e-6))
+    with pytest.raises(InputError, match="tolerance must be a finite number of at least 0; got"):
+        check.check_tolerance(tolerance)
+
+
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize("count", [0, -1, 1.0, True, "2"])
+def test_a_count_is_a_whole_number_from_the_least_on(count):
+    check.check_count(1, "count")
+    check.check_count(np.int64(0), "count", 0)
+    with pytest.raises(InputError, match="count must be a whole number, at least 1; got"):
+        check.check_count(count, "count")
+
+
 def test_memory_is_compared_with_what_is_free():
     assert check.available_memory() > 0
     check.check_memory(1, "a byte", "none needed")

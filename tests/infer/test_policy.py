@@ -5,6 +5,7 @@ import pytest
 
 import maxentrl
 from maxentrl import InputError
+from maxentrl.infer.policy import soft_policy_iteration
 from oracles import roll_out_by_enumeration
 from problems import as_mdp, random_problem
 
@@ -107,6 +108,7 @@ UNIFORM = np.full((S, A), -np.log(A))
         ),
         (UNIFORM + np.log(0.9), {}, r"log_policy rows must sum to 1; row \[0\] sums to 0\.9"),
         (np.full((S, A), np.nan), {}, r"log_policy rows must sum to 1; row \[0\] sums to nan"),
+        (UNIFORM[None], {}, r"a policy in time, \[T, S, A\], needs a horizon; got horizon None"),
     ],
 )
 def test_bad_input_to_evaluate_is_answered_with_a_sentence(small, policy, settings, sentence):
@@ -127,6 +129,44 @@ def test_bad_input_to_evaluate_is_answered_with_a_sentence(small, policy, settin
 def test_bad_input_to_occupancy_is_answered_with_a_sentence(small, policy, settings, sentence):
     with pytest.raises(InputError, match=sentence):
         maxentrl.occupancy(small, policy, **{"discount": 0.9, **settings})
+
+
+@pytest.mark.parametrize("times", [(), (T,)], ids=["always", "in time"])
+def test_a_policy_must_leave_out_what_is_forbidden_and_terminal_states_forbid_nothing(times):
+    reward = np.zeros((3, 2))
+    reward[1, 0] = reward[2] = -np.inf
+    mdp = maxentrl.TabularMDP(
+        np.full((3, 2, 3), 1 / 3),
+        reward,
+        terminal=[False, False, True],
+        state_names=["home", "road", "goal"],
+        action_names=["wait", "go"],
+    )
+    horizon = T if times else None
+    fits = np.broadcast_to(np.log([[0.5, 0.5], [1e-300, 1.0], [0.5, 0.5]]), (*times, 3, 2)).copy()
+    asks = (
+        lambda policy: maxentrl.evaluate(mdp, policy, temperature=1.0, discount=0.9, horizon=horizon),
+        lambda policy: maxentrl.occupancy(mdp, policy, discount=0.9, horizon=horizon),
+        lambda policy: maxentrl.evidence_bound(mdp, policy, temperature=1.0, horizon=T),
+    )
+    for ask in asks:
+        with pytest.raises(
+            InputError, match=r"must be -inf where .* at state road, action wait it is -690\.776"
+        ):
+            ask(fits)
+    fits[..., 1, 0] = -np.inf
+    for ask in asks:
+        assert all(np.isfinite(part).all() for part in ask(fits))
+
+
+def test_policy_iteration_ends_with_the_values_of_its_policy_and_says_when_it_was_cut_short(small):
+    settings = {"temperature": 0.5, "discount": 0.9}
+    with pytest.warns(UserWarning, match=r"the tolerance 1e-10 was not reached in 2 evaluations"):
+        policy, values = soft_policy_iteration(small, max_steps=2, **settings)
+    assert len(values) == 2
+    np.testing.assert_allclose(maxentrl.evaluate(small, policy, **settings), values[-1], rtol=1e-13)
+    with pytest.raises(InputError, match="max_steps must be a whole number, at least 1; got 0"):
+        soft_policy_iteration(small, max_steps=0, **settings)
 
 
 def test_a_policy_that_never_leaves_has_no_undiscounted_value():

@@ -56,6 +56,21 @@ def check_horizon(horizon: int | None) -> None:
         raise InputError(f"horizon must be at least 1 step; got {horizon}.")
 
 
+def check_tolerance(tolerance: Scalar) -> None:
+    """A tolerance is a finite number of at least 0."""
+    if not is_concrete(tolerance):
+        return
+    value = np.asarray(tolerance)
+    if value.ndim or value.dtype.kind not in "fiu" or not 0 <= value < math.inf:
+        raise InputError(f"tolerance must be a finite number of at least 0; got {tolerance!r}.")
+
+
+def check_count(count: int, name: str, least: int = 1) -> None:
+    """`count` is a whole number of at least `least`."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
+        raise InputError(f"{name} must be a whole number, at least {least}; got {count!r}.")
+
+
 def check_penalty(l2: float) -> None:
     """A penalty on squared weights is a finite number of at least 0."""
     if not 0 <= l2 < math.inf:

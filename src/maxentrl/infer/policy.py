@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from maxentrl.core.check import (
     InputError,
+    check_count,
     check_discount,
     check_horizon,
     check_shape,
     check_temperature,
+    check_tolerance,
     is_concrete,
 )
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Scalar
+from maxentrl.core.words import many
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
 from maxentrl.infer.first_exit import require_exit
@@ -52,7 +57,8 @@ def evaluate(
     """Soft value of any policy, given dynamics: V = E_pi[ r + discount V' ] - temperature KL(pi || rho).
 
     Args:
-        log_policy: log pi(a|s), [S, A], or [T, S, A] over a finite horizon ([S, A] is repeated).
+        log_policy: log pi(a|s), [S, A], or [T, S, A] over a finite horizon ([S, A] is repeated); -inf for forbidden
+            actions.
         temperature: in [0, inf), units of reward; 0 counts reward alone.
         discount, horizon: as for `solve`.
 
@@ -120,23 +126,34 @@ def soft_policy_iteration(
 ) -> tuple[Array, list[Array]]:
     """Alternate exact evaluation and improvement pi <- rho exp(Q / temperature) / Z; no value ever falls.
 
-    Returns the last log-policy [S, A] and the values [S] of each policy on the way (Haarnoja et al. 2018,
-    theorem 1). It is Newton's method on the soft Bellman equation; `solve` is the way to get the answer
+    Returns the last log-policy [S, A] and the values [S] of each policy on the way, its own last (Haarnoja et al.
+    2018, theorem 1). It is Newton's method on the soft Bellman equation; `solve` is the way to get the answer
     alone.
+
+    Warns:
+        UserWarning: when the values still changed by more than the tolerance after `max_steps` evaluations.
     """
     check_temperature(temperature)
+    check_tolerance(tolerance)
+    check_count(max_steps, "max_steps")
     log_pi = (
         one.log_policy(mdp, jnp.zeros((mdp.actions, mdp.states), mdp.dtype), 1.0).T
         if log_policy is None
         else log_policy
     )
-    values: list[Array] = []
-    for _ in range(max_steps):
-        v = evaluate(mdp, log_pi, temperature=temperature, discount=discount)
-        values.append(v)
-        if len(values) > 1 and float(jnp.max(jnp.abs(v - values[-2]))) <= tolerance:
-            break
-        log_pi = one.log_policy(mdp, one.action_values(mdp, v, math.inf, discount), temperature).T
+    values = [evaluate(mdp, log_pi, temperature=temperature, discount=discount)]
+    change = math.inf
+    while change > tolerance and len(values) < max_steps:
+        q = one.action_values(mdp, values[-1], math.inf, discount)
+        log_pi = one.log_policy(mdp, q, temperature).T
+        values.append(evaluate(mdp, log_pi, temperature=temperature, discount=discount))
+        change = float(jnp.max(jnp.abs(values[-1] - values[-2])))
+    if change > tolerance:
+        warnings.warn(
+            f"the tolerance {tolerance:g} was not reached in {many(len(values), 'evaluation')}: the values last "
+            f"changed by {change:.3g}.",
+            stacklevel=3,
+        )
     return log_pi, values
 
 
@@ -152,19 +169,33 @@ def _policy(mdp: TabularMDP, log_policy: Array, discount: Scalar, horizon: int |
     check_reward_length(mdp, horizon)
     log_pi = jnp.asarray(log_policy, mdp.dtype)
     if log_pi.ndim == 3:
+        if horizon is None:
+            raise InputError("a policy in time, [T, S, A], needs a horizon; got horizon None.")
         check_shape(log_pi, (horizon, mdp.states, mdp.actions), "log_policy", "[T, S, A]")
     else:
         check_shape(log_pi, (mdp.states, mdp.actions), "log_policy", "[S, A]")
-    if is_concrete(log_pi, mdp.terminal):
-        total = jnp.sum(jnp.exp(log_pi), -1)
-        off = ~(jnp.abs(total - 1) <= 1e-5) & ~jnp.asarray(mdp.terminal)
-        if bool(off.any()):
-            where = [int(i) for i in jnp.argwhere(off)[0]]
-            raise InputError(
-                f"log_policy rows must sum to 1; row {where} sums to {float(total[tuple(where)]):.6g}."
-            )
+    if is_concrete(log_pi, mdp.terminal, mdp.log_prior):
+        _check_rows(mdp, log_pi)
     if horizon is None and is_concrete(log_pi, mdp, discount) and float(discount) == 1.0:
         require_exit(eqx.tree_at(lambda m: m.log_prior, mdp, log_pi))
     if horizon is not None and log_pi.ndim == 2:
         log_pi = jnp.broadcast_to(log_pi, (horizon, *log_pi.shape))
     return log_pi.swapaxes(-1, -2)
+
+
+def _check_rows(mdp: TabularMDP, log_pi: jax.Array) -> None:
+    """In live states the policy [..., S, A] sums to 1 over actions and leaves out the forbidden ones."""
+    live = ~np.asarray(mdp.terminal)
+    total = np.asarray(jnp.sum(jnp.exp(log_pi), -1))
+    off = ~(np.abs(total - 1) <= 1e-5) & live
+    if off.any():
+        where = [int(i) for i in np.argwhere(off)[0]]
+        raise InputError(f"log_policy rows must sum to 1; row {where} sums to {total[tuple(where)]:.6g}.")
+    barred = np.asarray(log_pi > -jnp.inf) & (live[:, None] & np.isneginf(np.asarray(mdp.log_prior)))
+    if barred.any():
+        first = tuple(int(i) for i in np.argwhere(barred)[0])
+        state, action = first[-2:]
+        raise InputError(
+            f"log_policy must be -inf where an action is forbidden; at state {mdp.state_name(state)}, "
+            f"action {mdp.action_name(action)} it is {float(log_pi[first]):.6g}."
+        )
