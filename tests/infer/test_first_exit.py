@@ -3,6 +3,7 @@ where none does.
 """
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.optimize import linprog
 
 import maxentrl
 from maxentrl import InfeasibleError, InputError, TabularMDP
+from maxentrl.infer.first_exit import require_exit
 from problems import as_mdp, random_problem
 
 S, A = 6, 3
@@ -139,8 +141,62 @@ def test_a_loop_that_leaks_is_feasible_for_control_and_not_for_optimists():
 
 def test_posterior_dynamics_with_too_weak_a_discount_are_refused():
     mdp = TabularMDP([[[1.0]]], [[1.0]])
-    with pytest.raises(InfeasibleError, match=r"posterior dynamics and discount 0\.9 has no finite solution"):
+    with pytest.raises(
+        InfeasibleError,
+        match=r"posterior dynamics and discount 0\.9 has no finite solution: .* or give a lower discount\.",
+    ):
         maxentrl.solve(mdp, temperature=1.0, discount=0.9, dynamics="posterior")
+
+
+def test_of_many_loops_the_one_that_pays_most_is_named_with_what_it_pays():
+    """Three lone states, each free to stay or go; and two that swap, at (3 + 1) / 2 - log 2 a step."""
+    successor = np.array([[0, 5], [1, 5], [2, 5], [4, 5], [3, 5], [5, 5]])
+    reward = np.array([0.1, 1.9, 0.5, 3.0, 1.0, 0.0])[:, None] * np.ones(2)
+    mdp = TabularMDP((successor[..., None], np.ones((6, 2, 1))), reward, terminal=np.arange(6) == 5)
+    for dynamics in ("given", "posterior"):
+        with pytest.raises(InfeasibleError, match=r"looping through states 3, 4 pays 1\.30685 a step"):
+            maxentrl.solve(mdp, temperature=1.0, discount=1.0, dynamics=dynamics)
+
+
+def test_values_beyond_the_number_format_are_not_blamed_on_loops_where_every_loop_is_discounted():
+    mdp = TabularMDP([[[1.0]]], [[1e308]])
+    with pytest.raises(
+        InfeasibleError, match=r"problem with discount 0\.9 do not fit the number format float64"
+    ):
+        maxentrl.solve(mdp, temperature=1.0, discount=0.9)
+
+
+def test_an_exit_too_rare_for_the_number_format_is_not_called_a_loop():
+    mdp = TabularMDP([[[1.0, 1e-20]], [[0, 1]]], [[-1.0], [0.0]], terminal=[False, True])
+    with pytest.raises(InfeasibleError, match="no loop can be held for ever, but to leave takes too long"):
+        maxentrl.solve(mdp, temperature=1.0, discount=1.0)
+
+
+def test_a_search_that_was_cut_short_says_so():
+    with pytest.raises(InfeasibleError, match="not be solved to a proven answer: the search was cut short"):
+        maxentrl.solve(walk(60), temperature=1.0, discount=1.0, max_sweeps=1)
+
+
+def walk(length: int) -> TabularMDP:
+    """A corridor that is left at its far end, at a loss for each step."""
+    place = np.arange(length)
+    successor = np.stack([np.maximum(place - 1, 0), np.minimum(place + 1, length - 1)], 1)[..., None]
+    return TabularMDP(
+        (successor, np.ones((length, 2, 1))), -np.ones((length, 2)), terminal=place == length - 1
+    )
+
+
+def test_the_search_for_exits_takes_time_in_proportion_to_the_corridor():
+    """Layer after layer took a pass over all edges for each: sixteen times longer for four times the length."""
+    seconds = []
+    for length in (10_000, 40_000):
+        mdp, tries = walk(length), []
+        for _ in range(3):
+            begin = time.perf_counter()
+            require_exit(mdp)
+            tries.append(time.perf_counter() - begin)
+        seconds.append(min(tries))
+    assert seconds[1] < 10 * seconds[0]
 
 
 def test_a_goal_that_cannot_be_reached_is_refused_by_name():

@@ -1,6 +1,8 @@
 """`solve`: what it refuses, and how the parts of a plan hang together."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -34,6 +36,9 @@ def small():
         ({"discount": 1.0}, "needs terminal states; this problem has none"),
         ({"horizon": 0}, "horizon must be at least 1 step; got 0"),
         ({"horizon": 1.5}, r"horizon must be a whole number of steps, at least 1, or None; got 1\.5"),
+        ({"tolerance": math.nan}, "tolerance must be a finite number of at least 0; got nan"),
+        ({"tolerance": -1.0}, r"tolerance must be a finite number of at least 0; got -1\.0"),
+        ({"max_sweeps": 0}, "max_sweeps must be a whole number, at least 1; got 0"),
         ({"dynamics": "wishful"}, "dynamics must be one of given, posterior; got 'wishful'"),
         ({"horizon": 10**12}, r"solving 6 states needs about .* of memory, and .* are available"),
     ],
@@ -83,3 +88,24 @@ def test_a_long_horizon_forgets_that_it_ends(small):
     # What is beyond the horizon is worth at most 0.8^200 of the largest value.
     np.testing.assert_allclose(far.v[0], forever.v, atol=1e-12)
     assert far.v.shape == (201, S)
+
+
+def test_at_temperature_zero_there_is_no_evidence(small):
+    plan = maxentrl.solve(small, temperature=0.0, discount=0.9)
+    with pytest.raises(InputError, match="log_evidence needs a temperature above 0"):
+        _ = plan.log_evidence
+    # Every trajectory is as optimal as any at temperature inf.
+    assert maxentrl.solve(small, temperature=math.inf, discount=0.9).log_evidence == 0
+
+
+def test_a_warning_points_at_the_line_that_asked():
+    """In a process of its own: here the type checker stands between the library and who calls it."""
+    asking = (
+        "import maxentrl as me; from maxentrl.infer.policy import soft_policy_iteration\n"
+        "mdp = me.envs.random_mdp(5)\n"
+        "me.solve(mdp, temperature=1.0, discount=0.9, max_sweeps=1)\n"
+        "soft_policy_iteration(mdp, temperature=1.0, discount=0.9, max_steps=2)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=True).stderr
+    assert "<string>:3: UserWarning: the tolerance 1e-06 was not reached" in told
+    assert "<string>:4: UserWarning: the tolerance 1e-10 was not reached in 2 evaluations" in told

@@ -23,6 +23,7 @@ from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Temperatures
 from maxentrl.core.words import noun
 from maxentrl.infer import backup as one
+from maxentrl.infer.first_passage import reach
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense, Sparse
 
@@ -54,13 +55,7 @@ def require_exit(mdp: TabularMDP) -> None:
             "has none. Give a discount below 1, a horizon, or mark the goals as terminal."
         )
     edges = Edges(mdp)
-    safe = terminal.copy()
-    while True:
-        grown = safe.copy()
-        grown[edges.state[safe[edges.state_next]]] = True
-        if (grown == safe).all():
-            break
-        safe = grown
+    safe = reach(mdp.states, edges.state_next, edges.state, np.flatnonzero(terminal))
     if not safe.all():
         raise InfeasibleError(
             f"no terminal state can be reached from {_named(mdp, np.flatnonzero(~safe))}; "
@@ -68,36 +63,54 @@ def require_exit(mdp: TabularMDP) -> None:
         )
 
 
-def explain_divergence(mdp: TabularMDP, temperatures: Temperatures, discount: float = 1.0) -> None:
+def explain_divergence(
+    mdp: TabularMDP, temperatures: Temperatures, discount: float = 1.0, *, cut_short: bool = False
+) -> None:
     """Raise `InfeasibleError` for a stationary problem that was not solved, naming the loop that pays most.
 
     With posterior dynamics a discount below 1 is one more chance to leave: it costs t_state * log(discount) a
-    step.
+    step. With given dynamics it leaves nothing to blame but the number format.
+
+    cut_short: whether the search ended because of `max_sweeps`.
     """
-    worst, gain = None, -math.inf
     optimistic = temperature_kind(temperatures.state) != "mean"
-    for component in _loops(mdp) if optimistic else _end_components(mdp):
-        found = _gain(mdp, temperatures, *component)
-        if found > gain:
-            worst, gain = component[0], found
+    if discount < 1 and not optimistic:
+        raise InfeasibleError(
+            f"the values of this stationary problem with discount {discount} do not fit the number format {mdp.dtype}. "
+            "Give smaller rewards and temperatures or a lower discount."
+        )
+    label, pairs = _loops(mdp) if optimistic else _end_components(mdp)
+    gains = _gains(mdp, temperatures, label, pairs)
+    worst = int(np.argmax(gains))
+    gain = float(gains[worst])
     if discount < 1 and temperature_kind(temperatures.state) == "soft":
         gain += float(temperatures.state) * math.log(discount)
-    if worst is None or gain < -1e-9:
-        raise InfeasibleError(
-            f"{_kind(discount)} could not be solved to a proven answer: every loop loses "
-            f"reward (the dearest to hold loses {-gain:.3g} a step), but so slowly that the values cannot be "
-            "bounded in this number format. Give a discount below 1 or lower the rewards."
-        )
+    remedy = "a discount below 1" if discount == 1 else "a lower discount"
+    if gain < -1e-9:
+        if cut_short:
+            reason = "the search was cut short. Give more sweeps."
+        elif gain == -math.inf:
+            reason = (
+                "no loop can be held for ever, but to leave takes too long, or rewards are too large, for the values "
+                f"to be bounded in this number format. Give {remedy} or smaller rewards."
+            )
+        else:
+            reason = (
+                f"every loop loses reward (the dearest to hold loses {-gain:.3g} a step), but so slowly that the "
+                f"values cannot be bounded in this number format. Give {remedy} or lower the rewards."
+            )
+        raise InfeasibleError(f"{_kind(discount)} could not be solved to a proven answer: {reason}")
     alpha = temperatures.action
     radius = (
         f" (spectral radius {math.exp(min(gain / float(alpha), 700)):.6g}, must be below 1)"
         if temperature_kind(alpha) == "soft"
         else ""
     )
+    looping = _named(mdp, np.flatnonzero((label == worst) & pairs.any(1)))
     raise InfeasibleError(
-        f"{_kind(discount)} has no finite solution: looping through {_named(mdp, worst)} "
+        f"{_kind(discount)} has no finite solution: looping through {looping} "
         f"pays {gain:.6g} a step at this temperature{radius}, so values grow without bound. Lower the "
-        "rewards, change the temperature or the prior, or give a discount below 1."
+        f"rewards, change the temperature or the prior, or give {remedy}."
     )
 
 
@@ -113,19 +126,18 @@ def _named(mdp: TabularMDP, states: np.ndarray) -> str:
     return f"{noun(len(states), 'state')} {names}{more}"
 
 
-def _loops(mdp: TabularMDP):
-    """Strongly connected sets of live states that hold a transition: (states, allowed pairs [S, A])."""
+def _loops(mdp: TabularMDP) -> tuple[np.ndarray, np.ndarray]:
+    """Strongly connected sets of live states that hold a transition: a label of each state [S], pairs inside [S, A]."""
     edges = Edges(mdp)
     label = _components(mdp, edges.state, edges.state_next)
-    inside = (label[edges.state] == label[edges.state_next]) & ~np.asarray(mdp.terminal)[edges.state_next]
+    inside = label[edges.state] == label[edges.state_next]
     pairs = np.zeros((mdp.states, mdp.actions), bool)
     pairs[edges.state[inside], edges.action[inside]] = True
-    for name in np.unique(label[edges.state[inside]]):
-        yield np.flatnonzero(label == name), pairs
+    return label, pairs
 
 
-def _end_components(mdp: TabularMDP):
-    """Maximal end components (de Alfaro 1997): drop actions that may leave, split, until nothing changes."""
+def _end_components(mdp: TabularMDP) -> tuple[np.ndarray, np.ndarray]:
+    """Maximal end components (de Alfaro 1997), as `_loops`: drop actions that may leave, until nothing changes."""
     edges = Edges(mdp)
     terminal = np.asarray(mdp.terminal)
     pairs = np.zeros((mdp.states, mdp.actions), bool)
@@ -135,10 +147,8 @@ def _end_components(mdp: TabularMDP):
         label = _components(mdp, edges.state[kept], edges.state_next[kept])
         leaves = kept & ((label[edges.state] != label[edges.state_next]) | terminal[edges.state_next])
         if not leaves.any():
-            break
+            return label, pairs
         pairs[edges.state[leaves], edges.action[leaves]] = False
-    for name in np.unique(label[pairs.any(1)]):
-        yield np.flatnonzero((label == name) & pairs.any(1)), pairs
 
 
 def _components(mdp: TabularMDP, start, end) -> np.ndarray:
@@ -146,34 +156,41 @@ def _components(mdp: TabularMDP, start, end) -> np.ndarray:
     return connected_components(graph, directed=True, connection="strong")[1]
 
 
-def _gain(mdp: TabularMDP, temperatures: Temperatures, states: np.ndarray, pairs: np.ndarray) -> float:
-    """What staying inside a loop pays per step at best: relative value iteration, damped against periods."""
-    member = np.zeros(mdp.states, bool)
-    member[states] = True
-    log_prior = np.where(pairs & member[:, None], np.asarray(mdp.log_prior), -np.inf)
+def _gains(mdp: TabularMDP, temperatures: Temperatures, label: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """What staying inside each loop pays per step at best [S], by label; -inf for labels of no loop."""
+    member = pairs.any(1)
+    place = np.where(member, label, -1)
     transition = mdp.transition
+    probability = np.asarray(transition.probability)
     if isinstance(transition, Dense):
-        inner = Dense(np.where(member[None, None, :], np.asarray(transition.probability), 0.0))
+        inner = Dense(np.where(place[:, None, None] == place, probability, 0.0))
     else:
         inner = Sparse(
             transition.successor,
-            np.where(member[np.asarray(transition.successor)], transition.probability, 0.0),
+            np.where(place[np.asarray(transition.successor)] == place, probability, 0.0),
         )
     closed = eqx.tree_at(
-        lambda m: (m.transition, m.log_prior, m.terminal), mdp.bare(), (inner, log_prior, ~member)
+        lambda m: (m.transition, m.log_prior, m.terminal),
+        mdp.bare(),
+        (inner, np.where(pairs, np.asarray(mdp.log_prior), -np.inf), ~member),
     )
-    return float(_gain_iteration(closed, temperatures, jnp.asarray(member)))
+    gains = np.asarray(_gain_iteration(closed, temperatures, jnp.asarray(label)))
+    return np.where(np.isnan(gains), -np.inf, gains)
 
 
 @eqx.filter_jit
-def _gain_iteration(closed: TabularMDP, temperatures: Temperatures, member):
+def _gain_iteration(closed: TabularMDP, temperatures: Temperatures, label):
+    """Relative value iteration in all loops side by side, damped against periods."""
+    member = ~jnp.asarray(closed.terminal)
+
+    def highest(values):
+        return jax.ops.segment_max(jnp.where(member, values, -jnp.inf), label, closed.states)
+
     def sweep(_, state):
         v, _ = state
         change = jnp.where(member, one.backup(closed, v, temperatures)[1] - v, 0.0)
-        moved = jnp.where(member, v + 0.5 * change, 0.0)
-        top = jnp.max(jnp.where(member, moved, -jnp.inf))
-        return jnp.where(member, moved - top, 0.0), jnp.max(jnp.where(member, change, -jnp.inf))
+        moved = v + 0.5 * change
+        return jnp.where(member, moved - highest(moved)[label], 0.0), highest(change)
 
-    return jax.lax.fori_loop(
-        0, GAIN_SWEEPS, sweep, (jnp.zeros(closed.states, closed.dtype), jnp.asarray(0.0, closed.dtype))
-    )[1]
+    zeros = jnp.zeros(closed.states, closed.dtype)
+    return jax.lax.fori_loop(0, GAIN_SWEEPS, sweep, (zeros, zeros))[1]

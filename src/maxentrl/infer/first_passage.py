@@ -137,7 +137,7 @@ def passages(network: Network, origins, goals, *, goal: Goal = "forced", is_open
             f"({int(lost.sum())} such pairs of origin and goal in all)."
         )
     leaves, enters = network.arc_from[arcs].astype(np.int64), network.arc_to[arcs].astype(np.int64)
-    useful = _reach(network.links, leaves, enters, origins) & _reach(network.links, enters, leaves, goals)
+    useful = reach(network.links, leaves, enters, origins) & reach(network.links, enters, leaves, goals)
     new = np.where(useful, np.cumsum(useful) - 1, -1)
     kept = useful[leaves] & useful[enters]
     arcs, leaves, enters = arcs[kept], new[leaves[kept]], new[enters[kept]]
@@ -191,7 +191,7 @@ def _graph(size: int, leaves, enters) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(len(leaves)), (leaves, enters)), shape=(size, size))
 
 
-def _reach(size: int, leaves: np.ndarray, enters: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+def reach(size: int, leaves: np.ndarray, enters: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """bool [size]: what can be reached from any of the seeds, themselves included."""
     seeds = np.unique(seeds)
     leaves = np.concatenate([leaves, np.full(len(seeds), size)])

@@ -14,15 +14,18 @@ from jaxtyping import Bool, Float, Integer
 from maxentrl.core.check import (
     InputError,
     check_choice,
+    check_count,
     check_discount,
     check_horizon,
     check_temperature,
+    check_tolerance,
     is_concrete,
 )
 from maxentrl.core.machine import return_freed_memory
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
+from maxentrl.core.words import many
 from maxentrl.infer import backup as one
 from maxentrl.infer import tabular
 from maxentrl.infer.first_exit import explain_divergence, require_exit
@@ -87,7 +90,13 @@ class Solution(eqx.Module):
     @property
     @in_double_precision
     def log_evidence(self) -> Float[Array, ""]:
-        """start_value / temperature [], nats: log p(O) with posterior dynamics, its lower bound with given ones."""
+        """start_value / temperature [], nats: log p(O) with posterior dynamics, its lower bound with given ones.
+
+        Raises:
+            InputError: at temperature 0, where it is infinite.
+        """
+        if temperature_kind(self.temperatures.action) == "max":
+            raise InputError("log_evidence needs a temperature above 0; start_value holds the value at 0.")
         return jnp.asarray(self.start_value) / self.temperatures.action
 
     def _q(self):
@@ -132,7 +141,8 @@ def solve(
     Raises:
         InputError: for values out of range, discount 1 with neither horizon nor terminal state, or terminal states
             that cannot be reached.
-        InfeasibleError: for a first-exit problem without a finite solution; the message names the states that loop.
+        InfeasibleError: for a problem without a finite solution; the message names the states that loop. Also where
+            nothing can be proven in the number format, or within `max_sweeps`.
 
     Warns:
         UserWarning: when the tolerance was not reached; `error_bound` says what was.
@@ -152,6 +162,8 @@ def solve(
             )
         discount = 1.0
     check_discount(discount)
+    check_tolerance(tolerance)
+    check_count(max_sweeps, "max_sweeps")
     check_reward_length(mdp, horizon)
     _check_unnormalised(mdp, temperature)
     mdp.check_memory(horizon)
@@ -196,7 +208,8 @@ def _solve_stationary(
         if float(second.error_bound) < float(answer.error_bound):
             answer = second
     if not bool(jnp.isfinite(answer.error_bound)):
-        explain_divergence(mdp, problem.temperatures, float(discount))
+        cut_short = int(answer.sweeps) >= max_sweeps
+        explain_divergence(mdp, problem.temperatures, float(discount), cut_short=cut_short)
     _warn_unconverged(answer, tolerance)
     return answer
 
@@ -243,7 +256,7 @@ def _check_unnormalised(mdp: TabularMDP, temperature: Scalar) -> None:
 def _warn_unconverged(answer, tolerance: float) -> None:
     if is_concrete(answer) and not bool(answer.converged):
         warnings.warn(
-            f"the tolerance {tolerance:g} was not reached in {int(answer.sweeps)} sweeps: "
+            f"the tolerance {tolerance:g} was not reached in {many(int(answer.sweeps), 'sweep')}: "
             f"the values are proven to within {float(answer.error_bound):.3g} only.",
-            stacklevel=4,
+            stacklevel=5,
         )
