@@ -159,6 +159,30 @@ def test_a_policy_must_leave_out_what_is_forbidden_and_terminal_states_forbid_no
         assert all(np.isfinite(part).all() for part in ask(fits))
 
 
+@pytest.mark.parametrize("states", [2, 1100], ids=["direct", "iterated"])
+def test_visits_that_do_not_add_up_in_the_number_format_are_an_error_and_never_infinite(states):
+    """The exit has probability 1e-20: in float64 the chain never leaves. With 0.01 it takes 100 steps, in any format."""
+    ends = np.arange(states) == states - 1
+    never, often = (
+        maxentrl.TabularMDP(
+            (
+                np.stack([np.arange(states), np.full(states, states - 1)], 1)[:, None],
+                np.tile([1 - p, p], (states, 1, 1)),
+            ),
+            np.full((states, 1), -1.0),
+            terminal=ends,
+            dtype=dtype,
+        )
+        for p, dtype in ((1e-20, "float64"), (0.01, "float32"))
+    )
+    policy = np.zeros((states, 1))
+    for ask in (maxentrl.occupancy, lambda *a, **k: maxentrl.evaluate(*a, temperature=1.0, **k)):
+        with pytest.raises(RuntimeError, match="its mass does not die out"):
+            ask(never, policy, discount=1.0)
+    # Rounding of 1 - 0.99 in float32: a hundred units in the last place.
+    np.testing.assert_allclose(maxentrl.occupancy(often, policy, discount=1.0).sum(), 100.0, rtol=1e-4)
+
+
 def test_policy_iteration_ends_with_the_values_of_its_policy_and_says_when_it_was_cut_short(small):
     settings = {"temperature": 0.5, "discount": 0.9}
     with pytest.warns(UserWarning, match=r"the tolerance 1e-10 was not reached in 2 evaluations"):
