@@ -67,6 +67,13 @@ def test_a_plan_ends_with_status_zero_and_says_where_the_report_is(here, capsys)
     assert sorted(path.name for path in (here / "deep").iterdir()) == ["run"]
 
 
+@pytest.mark.parametrize("temperature", ["0", "inf"])
+def test_the_limits_of_temperature_are_planned_with_posterior_dynamics_too(here, temperature):
+    asked = ["plan", "lottery", "--temperature", temperature, "--horizon", "2", "--dynamics", "posterior"]
+    assert cli.main([*asked, "--out", "run"]) == 0
+    assert "log_evidence" not in json.loads((here / "run/manifest.json").read_text())["answer"]
+
+
 def test_a_plan_that_does_not_converge_is_kept_and_ends_with_status_three(here, capsys, monkeypatch):
     from maxentrl.app import recipes
 

@@ -167,3 +167,11 @@ def test_settings_out_of_range_are_refused(as_shipped):
         point_maze(gap="top")
     with pytest.raises(InputError, match=r"gap_width must lie in \(0, 1\), half of the wall; got 1"):
         point_maze(gap_width=1)
+
+
+def test_a_maze_is_in_single_precision_also_where_64_bits_are_switched_on():
+    env = point_maze()
+    with jax.enable_x64(True):
+        state, _ = env.reset(jax.random.key(0))
+        _, now = env.step(jax.random.key(1), state, jnp.zeros(2, jnp.float32))
+    assert now.observation.dtype == now.reward.dtype == jnp.float32

@@ -216,3 +216,10 @@ def test_messages_that_cannot_fit_are_refused_before_the_work_begins(small):
         InputError, match=r"solving 3 states needs about .* GB of memory, and .* are available"
     ):
         maxentrl.posterior(small, temperature=1.0, horizon=10**12)
+
+
+def test_a_posterior_keeps_the_names_and_places_of_its_problem():
+    mdp = maxentrl.envs.lottery()
+    found = maxentrl.posterior(mdp, temperature=1.0, horizon=2).mdp
+    assert found.state_names == mdp.state_names and found.action_names == mdp.action_names
+    np.testing.assert_array_equal(found.coordinates, mdp.coordinates)

@@ -115,7 +115,7 @@ def question(asked: Mapping[str, Any], problem: Mapping[str, Any]) -> list[tuple
     rows: list[tuple[str, Any]] = [
         ("problem", f"{problem['title']} ({problem['source']})"),
         ("size", f"{many(problem['states'], 'state')} ({ends}), {many(problem['actions'], 'action')}"),
-        ("temperature α", f"{many(asked['temperature'], 'unit')} of reward"),
+        ("temperature α", f"{many(float(asked['temperature']), 'unit')} of reward"),
         ("future", future(asked).replace("<sup>", "^").replace("</sup>", "")),
     ]
     if "dynamics" in asked:

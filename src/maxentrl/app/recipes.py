@@ -88,7 +88,8 @@ def plan(
         say(f"planning on {source.title}: {many(mdp.states, 'state')}, {many(mdp.actions, 'action')}")
         solution = solve(mdp, temperature=temperature, **asked)
         answer = record_plan(run, solution)
-        if horizon is not None and dynamics == "posterior" and state_temperature is None:
+        soft = temperature_kind(temperature) == "soft"
+        if soft and horizon is not None and dynamics == "posterior" and state_temperature is None:
             say("messages forward and backward")
             answer |= record_messages(run, mdp, temperature, horizon, 1.0 if discount is None else discount)
         run.manifest["answer"] = answer

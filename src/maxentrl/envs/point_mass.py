@@ -154,7 +154,7 @@ def point_maze(
     side = -1.0 if gap == "left" else 1.0
 
     def reset(key):
-        place = jnp.array([0.0, -0.6]) + jax.random.uniform(key, (2,), jnp.float32, -0.1, 0.1)
+        place = jnp.array([0.0, -0.6], jnp.float32) + jax.random.uniform(key, (2,), jnp.float32, -0.1, 0.1)
         return place, place
 
     def step(key, place, action):
@@ -165,7 +165,7 @@ def point_maze(
         crossing = place[0] + share * (aim[0] - place[0])
         blocked = through & (side * crossing < 1 - gap_width)
         place = aim.at[1].set(jnp.where(blocked, place[1], aim[1]))
-        away = place - jnp.array([0.0, 0.6])
+        away = place - jnp.array([0.0, 0.6], jnp.float32)
         never = jnp.zeros((), bool)
         return place, Step(place, -jnp.sqrt(jnp.sum(away**2)), never, never)
 

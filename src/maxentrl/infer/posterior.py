@@ -74,7 +74,7 @@ class Posterior(eqx.Module):
 
         A trajectory ends at a terminal state or with the discount; entries past its length are -1.
         """
-        return _sample(self, key, count)
+        return _sample(eqx.tree_at(lambda post: post.mdp, self, self.mdp.bare()), key, count)
 
 
 @in_double_precision
@@ -118,8 +118,9 @@ def posterior(
     check_reward_length(mdp, horizon)
     mdp.check_memory(horizon, copies=1 + mdp.actions)
     run = _posterior_given if dynamics == "given" else _posterior_tilted
-    mdp = tabular.prepared(mdp.bare(), horizon, weighted=mdp.reward.ndim == 2)
-    return run(mdp, jnp.asarray(temperature, mdp.dtype), jnp.asarray(discount, mdp.dtype), horizon)
+    ready = tabular.prepared(mdp.bare(), horizon, weighted=mdp.reward.ndim == 2)
+    found = run(ready, jnp.asarray(temperature, mdp.dtype), jnp.asarray(discount, mdp.dtype), horizon)
+    return eqx.tree_at(lambda post: post.mdp, found, mdp)
 
 
 def check_reward_length(mdp: TabularMDP, horizon: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Messages over a finite horizon for tables: `backward`, `forward`, `sample`, `evaluate`, `occupancy`.
+"""Messages over a finite horizon for tables: `backward`, `forward`, `evaluate`, `occupancy`.
 
 The loop over time is one scan; memory grows with T S. Time runs t = 0 .. T-1 in arrays; the action at T-1 is
 followed by no transition that matters, so the message after the end is `final_value`, 0 unless given.

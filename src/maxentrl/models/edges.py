@@ -180,7 +180,7 @@ def _check_header(path: Path, header: list[str]) -> list[str]:
 
 
 def _chunks(path: Path, reader, header: list[str]) -> Iterator[tuple[np.ndarray, dict[str, tuple[str, ...]]]]:
-    """Row numbers and named columns of text, some thousand rows at a time; blank lines are passed over."""
+    """Row numbers and named columns of text, `CHUNK` rows at a time; blank lines are passed over."""
     first = 2
     while block := list(itertools.islice(reader, CHUNK)):
         rows = np.arange(first, first + len(block))
