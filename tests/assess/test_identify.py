@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maxentrl import InputError, TabularMDP, solve
-from maxentrl.assess import identify, shape
+from maxentrl.assess import identify, shape, starc
 from problems import as_mdp, random_problem
 
 S, A = 5, 3
@@ -190,3 +190,12 @@ def test_bad_input_is_one_sentence():
         identify(mdp, np.ones((2, 1)), discount=-1)
     with pytest.raises(InputError, match="horizon must be at least 1"):
         identify(mdp, np.ones((2, 1)), horizon=0)
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_a_constant_is_shaping_in_float32_too(sparse):
+    mdp = as_mdp(random_problem(np.random.default_rng(0), 30, A, 1), sparse=sparse, dtype="float32")
+    ones = np.ones((30, A))
+    (direction,) = identify(mdp, ones[..., None], discount=0.9).directions
+    assert direction.kind == "constant"
+    assert starc(mdp, ones, 0 * ones, discount=0.9) == 0

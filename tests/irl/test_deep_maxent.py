@@ -13,7 +13,7 @@ from maxentrl.irl import deep_maxent, maxent, mce
 from maxentrl.irl.ascent import Training
 from maxentrl.irl.deep_estimate import load
 from maxentrl.irl.likelihood import log_likelihood
-from maxentrl.irl.networks import RewardNetwork, ask, in_float64, parameters, with_parameters
+from maxentrl.irl.networks import RewardNetwork, ask, network_in_float64, parameters, with_parameters
 
 TRUE = np.array([0.2, -0.5, 0.6])
 SHORT = Training(max_steps=30, patience=30)
@@ -65,7 +65,7 @@ def test_the_gradient_by_weights_is_autodiff_is_central_differences(clock):
         # Away from its beginning, where all but the last layer have no gradient.
         start = jax.tree.map(
             lambda x: x + 0.1 * jax.random.normal(key(1), x.shape) if eqx.is_inexact_array(x) else x,
-            in_float64(net).perceptron,
+            network_in_float64(net).perceptron,
         )
         arrays, rest = eqx.partition(start, eqx.is_inexact_array)
         offset = -0.7 * (clock == "first exit")

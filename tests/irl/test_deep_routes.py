@@ -12,7 +12,7 @@ from maxentrl.data.trips import Trips, trips_from_sequences
 from maxentrl.irl import deep_routes, routes
 from maxentrl.irl.ascent import Training
 from maxentrl.irl.deep_estimate import load
-from maxentrl.irl.networks import RewardNetwork, in_float64
+from maxentrl.irl.networks import RewardNetwork, network_in_float64
 from maxentrl.irl.route_evidence import arc_gradient
 from maxentrl.models.network import network_from_arcs
 
@@ -73,7 +73,7 @@ def test_the_gradient_by_weights_is_the_flow_through_the_network_is_central_diff
 
     @in_double_precision
     def check():
-        net = in_float64(RewardNetwork(features, key(0), width=5, depth=1))
+        net = network_in_float64(RewardNetwork(features, key(0), width=5, depth=1))
         start = jax.tree.map(
             lambda x: x + 0.1 * jax.random.normal(key(1), x.shape) if eqx.is_inexact_array(x) else x,
             net.perceptron,

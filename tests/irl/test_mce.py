@@ -213,6 +213,16 @@ def test_successor_lists_and_narrow_floats_give_the_same_estimate():
     assert narrow.converged
 
 
+def test_a_constant_is_not_identified_in_float32_either():
+    mdp, features = world(19)
+    demos = demonstrate(mdp, features, TRUE, CLOCKS["discounted"], seed=10, count=30)
+    narrow = TabularMDP(mdp.transition, np.zeros((S, A)), dtype="float32")
+    features = np.concatenate([np.ones((S, A, 1)), features], -1)
+    found = mce.fit(narrow, features, demos, discount=0.9)
+    assert found.converged
+    assert found.warnings[0].startswith("the weight of 0 is not identified: it is the same for every choice")
+
+
 def test_a_penalty_balances_the_gradient_of_the_likelihood():
     mdp, features = world(19)
     demos = demonstrate(mdp, features, TRUE, CLOCKS["discounted"], seed=10, count=30)

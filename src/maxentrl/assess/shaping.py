@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import lsmr
 
 from maxentrl.core.check import InputError, check_discount, check_shape
+from maxentrl.models.precision import problem_in_float64
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense
 
@@ -32,17 +33,18 @@ class Choices:
     """
 
     def __init__(self, mdp: TabularMDP):
+        mdp = problem_in_float64(mdp)
         terminal = np.asarray(mdp.terminal)
         self.shape = (mdp.states, mdp.actions)
         self.allowed = np.isfinite(np.asarray(mdp.log_prior)) & ~terminal[:, None]
         self.state, self.action = np.nonzero(self.allowed)
         self.live = np.flatnonzero(~terminal)
         if isinstance(mdp.transition, Dense):
-            rows = np.asarray(mdp.transition.probability, np.float64)[self.allowed]
+            rows = np.asarray(mdp.transition.probability)[self.allowed]
             self.flow = csr_array(rows)
         else:
             successor = np.asarray(mdp.transition.successor)[self.action, :, self.state]
-            chance = np.asarray(mdp.transition.probability, np.float64)[self.action, :, self.state]
+            chance = np.asarray(mdp.transition.probability)[self.action, :, self.state]
             row = np.repeat(np.arange(len(self.state)), successor.shape[1])
             self.flow = csr_array(
                 (chance.ravel(), (row, successor.ravel())), shape=(len(self.state), mdp.states)

@@ -22,12 +22,12 @@ from maxentrl.irl.best_response import (
     check_clock,
     demonstrated,
     discounted_steps,
-    in_float64,
     starts,
 )
 from maxentrl.irl.min_norm import nearest_in_hull
 from maxentrl.irl.mixture import Apprentice, mixture_occupancy, mixture_value, sample_mixture
 from maxentrl.irl.reward import check_features, choices
+from maxentrl.models.precision import problem_in_float64
 from maxentrl.models.tabular import TabularMDP
 
 Method = Literal["max-margin", "projection"]
@@ -93,7 +93,8 @@ def fit(
     """
     check_choice(method, ("max-margin", "projection"), "method")
     steps = discounted_steps(gamma := _check_setting(discount, horizon, tolerance, max_iterations), horizon)
-    world = in_float64(mdp.with_reward(np.zeros((mdp.states, mdp.actions))))
+    # Distances between policies are small differences of large numbers.
+    world = problem_in_float64(mdp).with_reward(np.zeros((mdp.states, mdp.actions)))
     table, names = check_features(mdp, features, feature_names)
     expert, initial, warnings = _expectations(mdp, table, demos, gamma, horizon)
     world = world.with_initial(initial)

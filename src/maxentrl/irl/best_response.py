@@ -63,11 +63,6 @@ def discounted_steps(discount: float, horizon: int | None) -> float:
     return 1 / (1 - discount) if discount < 1 else float("inf")
 
 
-def in_float64(mdp: TabularMDP) -> TabularMDP:
-    """The same problem in float64: distances between policies are small differences of large numbers."""
-    return jax.tree.map(lambda x: x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x, mdp)
-
-
 @in_double_precision
 def best_response(
     mdp: TabularMDP, reward: np.ndarray, *, discount: float, horizon: int | None, tolerance: float

@@ -28,7 +28,7 @@ from maxentrl.data.trajectories import Trajectories
 from maxentrl.irl.ascent import Evaluation, Member, Progress, Training, climb
 from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.likelihood import Question, Seen, ask_question, clock, look, total, uniform
-from maxentrl.irl.networks import Maker, RewardNetwork, ask, check_numbers, in_float64
+from maxentrl.irl.networks import Maker, RewardNetwork, ask, check_numbers, network_in_float64
 from maxentrl.irl.reward import check_features
 from maxentrl.models.tabular import TabularMDP
 
@@ -122,14 +122,16 @@ def fit(
 
     trained: list[Member] = []
     for number, make in enumerate(makers(network, table, whole, members)):
-        net = in_float64(make(jax.random.fold_in(key, number)))
+        net = network_in_float64(make(jax.random.fold_in(key, number)))
         check_output(
             net, inputs, whole, shapes, f"rewards of states, {shapes[0]}, or of actions, {shapes[1]}"
         )
         trained.append(climb(net, evaluate, training, member=number, progress=progress))
         if trained[-1].interrupted:
             break
-    rewards = np.stack([np.asarray(_reward(in_float64(m.network), inputs, question, whole)) for m in trained])
+    rewards = np.stack(
+        [np.asarray(_reward(network_in_float64(m.network), inputs, question, whole)) for m in trained]
+    )
     if offset is not None:
         rewards[:, np.isneginf(np.asarray(offset)) & ~np.asarray(mdp.terminal)[:, None]] = -np.inf
     held_out = None

@@ -25,7 +25,7 @@ from maxentrl.infer.first_passage import Goal
 from maxentrl.irl.ascent import Evaluation, Progress, Training, climb
 from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.deep_maxent import check_output, explain, makers
-from maxentrl.irl.networks import Maker, ask, check_numbers, in_float64
+from maxentrl.irl.networks import Maker, ask, check_numbers, network_in_float64
 from maxentrl.irl.route_evidence import (
     arc_gradient,
     check_arc_rewards,
@@ -115,12 +115,14 @@ def fit(
 
     trained = []
     for number, make in enumerate(makers(reward, table, whole, members)):
-        net = in_float64(make(jax.random.fold_in(key, number)))
+        net = network_in_float64(make(jax.random.fold_in(key, number)))
         check_output(net, inputs, whole, ((network.arcs,),), f"[E] = ({network.arcs},)")
         trained.append(climb(net, evaluate, training, member=number, progress=progress))
         if trained[-1].interrupted:
             break
-    rewards = np.stack([base + np.asarray(_rewards(in_float64(m.network), inputs, whole)) for m in trained])
+    rewards = np.stack(
+        [base + np.asarray(_rewards(network_in_float64(m.network), inputs, whole)) for m in trained]
+    )
     held_out = None
     if held is not None:
         held_out = np.array(

@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -39,6 +38,7 @@ from maxentrl.irl.sensitivity import (
     objective,
     path_scores,
 )
+from maxentrl.models.precision import problem_in_float64
 from maxentrl.models.tabular import TabularMDP
 
 
@@ -128,7 +128,8 @@ def pose(
     """Check all that is given beside the demonstrations."""
     check_setting(temperature, discount, horizon, l2)
     base = check_offset(mdp, offset)
-    mdp = mdp.with_reward(base)
+    # A likelihood is compared with its neighbours to many digits.
+    mdp = problem_in_float64(mdp).with_reward(base)
     table, names = check_features(mdp, features, feature_names)
     model = linear_model(mdp, table, temperature, 1.0 if discount is None else discount, horizon, dynamics)
     forbidden = np.isneginf(base) & ~np.asarray(mdp.terminal)[:, None]
@@ -143,12 +144,8 @@ def linear_model(
     horizon: int | None,
     dynamics: Dynamics = "given",
 ) -> Model:
-    """The reward of `mdp` plus features [S, A, K] . weights."""
-    # A likelihood is compared with its neighbours to many digits: a problem in float32 is estimated in
-    # float64 too.
-    world = jax.tree.map(
-        lambda x: x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x, mdp.bare()
-    )
+    """The reward of `mdp`, which is in float64, plus features [S, A, K] . weights."""
+    world = mdp.bare()
     return Model(
         mdp=world,
         features=jnp.asarray(np.ascontiguousarray(table.transpose(1, 0, 2))),

@@ -29,6 +29,7 @@ from maxentrl.infer.solution import Solution, solve
 from maxentrl.irl.demonstrations import check_demonstrations, check_visits, visits
 from maxentrl.irl.reward import check_offset, choices
 from maxentrl.irl.sensitivity import TOLERANCE
+from maxentrl.models.precision import problem_in_float64
 from maxentrl.models.tabular import TabularMDP
 
 
@@ -106,11 +107,8 @@ def ask_question(mdp, temperature, discount, horizon, dynamics, offset) -> Quest
     discount = 1.0 if discount is None else discount
     check_discount(discount)
     check_choice(dynamics, ("given", "posterior"), "dynamics")
-    mdp = mdp.with_reward(check_offset(mdp, offset))
-    world = jax.tree.map(
-        lambda x: x.astype(np.float64) if np.issubdtype(x.dtype, np.floating) else x, mdp.bare()
-    )
-    allowed = jnp.asarray(choices(mdp), float)
+    world = problem_in_float64(mdp).bare().with_reward(check_offset(mdp, offset))
+    allowed = jnp.asarray(choices(world), float)
     return Question(world, allowed, jnp.asarray(temperature, float), float(discount), horizon, dynamics)
 
 

@@ -18,9 +18,10 @@ import numpy as np
 
 from maxentrl.core.check import InfeasibleError, InputError
 from maxentrl.data.trajectories import Trajectories
-from maxentrl.irl.best_response import Response, best_response, demonstrated, in_float64
+from maxentrl.irl.best_response import Response, best_response, demonstrated
 from maxentrl.irl.min_norm import minimise, project
 from maxentrl.irl.reward import check_features, choices
+from maxentrl.models.precision import problem_in_float64
 from maxentrl.models.tabular import TabularMDP
 
 
@@ -178,7 +179,9 @@ def make_program(
 def _check_example(
     example: Example, label: str, total: int, feature_names, discount: float, horizon: int | None
 ) -> tuple[Map, list[str]]:
-    mdp = in_float64(example.mdp.with_reward(np.zeros((example.mdp.states, example.mdp.actions))))
+    # Distances between policies are small differences of large numbers.
+    mdp = problem_in_float64(example.mdp)
+    mdp = mdp.with_reward(np.zeros((mdp.states, mdp.actions)))
     table, _ = check_features(example.mdp, example.features, feature_names)
     found = demonstrated(example.mdp, example.demos, discount=discount, horizon=horizon)
     loss = path_loss(mdp, example.demos) if example.loss is None else np.asarray(example.loss, float)

@@ -73,7 +73,7 @@ def check_numbers(features) -> np.ndarray:
     return table.astype(np.float64)
 
 
-def in_float64(network):
+def network_in_float64(network):
     """The network with every number in float64: a likelihood is compared with its neighbours to many
     digits."""
 

@@ -37,6 +37,7 @@ from maxentrl.irl.temperature_parts import road_parts, table_parts
 from maxentrl.irl.temperature_search import Part, search
 from maxentrl.irl.validation import Ratio
 from maxentrl.models.network import Network
+from maxentrl.models.precision import problem_in_float64
 from maxentrl.models.tabular import TabularMDP
 
 OFFSET = "the offset"
@@ -81,7 +82,7 @@ def fit(
     check_setting(temperature, discount, horizon, 0.0)
     groups, which = _groups(demos)
     base = check_offset(mdp, offset)
-    mdp = mdp.with_reward(base)
+    mdp = problem_in_float64(mdp).with_reward(base)
     table, names = check_features(mdp, features, feature_names)
     column = np.where(choices(mdp), base, 0.0)
     scaled = _Scaled(table, names, column, groups, temperature)
