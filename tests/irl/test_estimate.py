@@ -56,6 +56,8 @@ def test_the_dictionary_is_json_and_holds_no_infinity():
     kept = json.loads(json.dumps(estimate().to_dict(), allow_nan=False))
     assert kept["standard_errors"] == {"hessian": [0.5, None]}
     assert kept["weights"] == {"time": -2.0, "turn": 0.5}
+    kept = json.loads(json.dumps(estimate(log_likelihood=-np.inf).to_dict(), allow_nan=False))
+    assert kept["log_likelihood"] is None and kept["aic"] is None and kept["bic"] is None
 
 
 def test_the_three_covariances_agree_where_information_equals_the_outer_product_of_scores():

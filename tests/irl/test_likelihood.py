@@ -10,6 +10,7 @@ from irl.worlds import CLOCKS, A, S, demonstrate, flow, policy, world
 from maxentrl import InputError, TabularMDP, posterior, solve
 from maxentrl.core.precision import in_double_precision
 from maxentrl.data import trajectories_from_arrays
+from maxentrl.irl import maxent, visits
 from maxentrl.irl.likelihood import log_likelihood
 
 TRUE = np.array([0.2, -0.5, 0.6])
@@ -125,6 +126,48 @@ def test_given_and_posterior_dynamics_agree_where_moves_are_certain():
     assert float(whole) == pytest.approx(float(given), abs=1e-11)
 
 
+def test_an_action_that_costs_everything_is_as_good_as_forbidden():
+    mdp, features = world(24, deterministic=True)
+    reward = np.where(np.arange(A) == 1, -np.inf, features @ TRUE)
+    states = np.asarray(mdp.transition_matrix()).argmax(-1)
+    first, second = 0, int(states[0, 0])
+    demo = trajectories_from_arrays(
+        [[first, second]], [[0, 2]], next_states=[[second, int(states[second, 2])]]
+    )
+
+    def value(r, dynamics):
+        return log_likelihood(mdp, r, demo, horizon=2, dynamics=dynamics)
+
+    given, whole = (float(value(reward, dynamics)) for dynamics in ("given", "posterior"))
+    assert whole == pytest.approx(given, abs=1e-12)
+    slopes = [
+        in_double_precision(jax.grad(lambda r, d=d: value(r, d)))(reward) for d in ("given", "posterior")
+    ]
+    assert np.isfinite(slopes[1]).all()
+    np.testing.assert_allclose(slopes[1], slopes[0], atol=1e-12)
+
+
+def test_counts_and_trajectories_are_as_likely_where_moves_are_certain():
+    mdp, features = world(24, deterministic=True)
+    demos = demonstrate(mdp, features, TRUE, {"horizon": 6}, seed=1, count=10)
+    counts = visits(mdp, demos, 6).decisions
+    found = [
+        log_likelihood(mdp, features @ TRUE, d, horizon=6, dynamics="posterior") for d in (demos, counts)
+    ]
+    assert float(found[0]) == pytest.approx(float(found[1]), abs=1e-11)
+
+
+def test_an_end_that_is_certain_need_not_be_recorded():
+    """`maxent.fit` and the likelihood of a table judge ends alike: one chain, whose last state ends it."""
+    chain = np.eye(4)[np.minimum(np.arange(4)[:, None] + [1, 0], 3)]
+    mdp = TabularMDP(chain, np.zeros((4, 2)), terminal=np.arange(4) == 3)
+    demo = trajectories_from_arrays([[0, 1, 1, 2]], [[0, 1, 0, 0]])
+    features = -np.ones((4, 2, 1))
+    found = maxent.fit(mdp, features, demo, discount=1.0, start=[1.0])
+    same = log_likelihood(mdp, found.reward, demo, discount=1.0, dynamics="posterior")
+    assert float(same) == pytest.approx(found.log_likelihood, abs=1e-8)
+
+
 def test_what_posterior_dynamics_cannot_be_asked_is_refused():
     mdp, features = world(25)
     demos = demonstrate(mdp, features, TRUE, {"horizon": 4}, seed=1, count=3)
@@ -132,9 +175,7 @@ def test_what_posterior_dynamics_cannot_be_asked_is_refused():
     with pytest.raises(InputError, match="visit counts do not say how many began"):
         log_likelihood(mdp, reward, np.ones((S, A)), discount=0.9, dynamics="posterior")
     unknown = trajectories_from_arrays(demos.states, demos.actions)
-    with pytest.raises(
-        InputError, match="the state that each trajectory's last action led to; trajectory '0'"
-    ):
+    with pytest.raises(InputError, match="trajectory '0' is cut off after 4 steps and does not say where"):
         log_likelihood(mdp, reward, unknown, horizon=9, dynamics="posterior")
     with pytest.raises(InputError, match=r"temperature must lie in \(0, inf\)"):
         log_likelihood(mdp, reward, demos, horizon=4, temperature=0.0)

@@ -389,6 +389,13 @@ def test_a_trajectory_cut_off_without_saying_where_is_refused_unless_only_one_st
     np.testing.assert_array_equal(a.gradient, b.gradient)
 
 
+def test_discount_zero_explains_nothing_and_is_refused():
+    mdp, features, _ = setting("discounted", seed=11)
+    for demos in (np.ones((S, A)), trajectories_from_arrays(np.array([[0]]), np.array([[0]]))):
+        with pytest.raises(InputError, match="posterior dynamics need a discount above 0"):
+            maxent.fit(mdp, features, demos, discount=0.0)
+
+
 @pytest.mark.parametrize(
     ("demos", "options", "sentence"),
     [

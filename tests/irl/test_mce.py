@@ -1,5 +1,7 @@
 """Estimates find the truth, know how sure they are, and say when the question has no unique answer."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -138,6 +140,8 @@ def test_a_trajectory_of_weight_two_counts_as_two():
     np.testing.assert_allclose(a.weights, b.weights, atol=1e-9)
     np.testing.assert_allclose(a.log_likelihood, b.log_likelihood, rtol=1e-12)
     np.testing.assert_allclose(a.standard_errors_of("hessian"), b.standard_errors_of("hessian"), rtol=1e-9)
+    assert a.steps == b.steps == twice.steps
+    np.testing.assert_allclose(a.bic, b.bic, rtol=1e-12)
 
 
 def test_copies_are_noticed_and_clustering_by_group_undoes_them():
@@ -348,3 +352,22 @@ def test_fewer_clusters_than_weights_are_warned_about():
     found = mce.fit(MDP, FEATURES, DEMOS.take(np.array([0, 1])), discount=0.9)
     assert any("need more clusters than weights; there are 2 and 3" in w for w in found.warnings)
     assert np.isinf(found.standard_errors_of("outer")).any()
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("loss", ["likelihood", "moments"])
+def test_few_clusters_whose_scores_sum_to_zero_do_not_decide_how_sure_an_estimate_is(groups, loss):
+    mdp, features = world(16)
+    demos = demonstrate(mdp, features, TRUE, CLOCKS["discounted"], seed=6, count=30)
+    demos = dataclasses.replace(demos, groups=tuple(str(i % groups) for i in range(30)))
+    found = mce.fit(mdp, features, demos, discount=0.9, loss=loss)
+    assert found.kind == "hessian"
+    np.testing.assert_array_equal(found.standard_errors, found.standard_errors_of("hessian"))
+    assert any("those used come from the inverse Hessian" in w for w in found.warnings)
+    # As many zero directions of the sandwich as clusters are short of weights + 1.
+    sandwich = found.covariances["sandwich"]
+    if groups == 1:
+        assert np.isinf(found.standard_errors_of("sandwich")).all()
+        assert any("cannot be computed from a single one" in w for w in found.warnings)
+    else:
+        assert np.linalg.matrix_rank(sandwich, rtol=1e-9, hermitian=True) == groups - 1

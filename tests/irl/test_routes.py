@@ -1,5 +1,7 @@
 """Rewards of small networks are found, with the errors that they have; and what cannot be fitted is named."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,15 @@ def test_weights_count_trips_and_groups_add_their_scores():
         np.testing.assert_allclose(other.covariances["sandwich"], plain.covariances["sandwich"], rtol=1e-8)
     assert double.kind == "sandwich" and plain.kind == "hessian"
     assert weighted.log_likelihood == pytest.approx(2 * plain.log_likelihood)
+    assert weighted.steps == double.steps == 2 * trips.steps
+    assert weighted.bic == pytest.approx(double.bic)
+
+
+def test_drivers_of_one_group_do_not_scatter_and_their_sandwich_is_not_used():
+    network, features, trips = town(2, "forced", 30)
+    found = routes.fit(network, features, dataclasses.replace(trips, groups=("x",) * trips.count))
+    assert found.kind == "hessian" and np.isinf(found.standard_errors_of("sandwich")).all()
+    assert any("cannot be computed from a single one" in w for w in found.warnings)
 
 
 @pytest.mark.parametrize("goal", GOALS)

@@ -44,13 +44,13 @@ class Estimate:
         minus the second derivative, right when the model is; `outer` the inverse of the summed outer products
         of the scores of each cluster (Berndt, Hall, Hall & Hausman 1974), right under the same condition;
         `sandwich` is hessian^{-1} outer hessian^{-1} (Huber 1967), right even when the model is not. A
-        cluster is a trajectory, or a group of them where groups are given. Nothing is corrected for small
-        samples.
+        cluster is a trajectory, or a group of them where groups are given. One cluster says nothing of how clusters
+        scatter: the last two are then infinite. Nothing is corrected for small samples.
     kind: which of them standard_errors and t_values use: `hessian`, or `sandwich` when groups are given or
         moments were matched (whose scores hold the luck of transitions too, so that only the sandwich is
-        right).
-    trajectories, steps: what it was estimated from. steps is the summed weight of the decisions when visit
-        counts were given in place of trajectories (trajectories is then None).
+        right) and there are more clusters than weights.
+    trajectories, steps: what it was estimated from. steps is the summed weight of the decisions; trajectories is None
+        when visit counts were given in their place.
     warnings: sentences to read before the numbers.
     identity: what it was made from; None where that is not known, and then it cannot be tested against others.
     fisher: [K, K] Fisher information of the weights in the demonstrations, without a penalty: what they can tell
@@ -141,14 +141,14 @@ class Estimate:
 
     def to_dict(self) -> dict[str, object]:
         """Everything but the reward table, in types that JSON knows; what is not finite becomes null."""
-        return {
+        found = {
             "method": self.method,
             "settings": self.settings,
             "weights": self.named,
-            "standard_errors": {kind: _plain(self.standard_errors_of(kind)) for kind in self.covariances},
+            "standard_errors": {kind: self.standard_errors_of(kind) for kind in self.covariances},
             "default_standard_errors": self.kind,
-            "t_values": _plain(self.t_values),
-            "covariances": {kind: _plain(table) for kind, table in self.covariances.items()},
+            "t_values": self.t_values,
+            "covariances": self.covariances,
             "log_likelihood": self.log_likelihood,
             "log_likelihood_uniform": self.log_likelihood_uniform,
             "aic": self.aic,
@@ -161,14 +161,18 @@ class Estimate:
             "decisions": self.steps,
             "warnings": list(self.warnings),
         }
+        return {key: finite(value) for key, value in found.items()}
 
 
-def _plain(values: np.ndarray) -> list:
-    return (
-        [_plain(row) for row in values]
-        if values.ndim > 1
-        else [x if math.isfinite(x) else None for x in values.tolist()]
-    )
+def finite(value):
+    """The value with None in place of numbers that are not finite, and lists in place of arrays."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 NAMED = 6
@@ -193,12 +197,41 @@ def covariances(
     if scores is None or clusters is None:
         return {"hessian": hessian}
     summed = np.zeros((int(clusters.max()) + 1, scores.shape[1]))
+    if len(summed) < 2:
+        return {"hessian": hessian, "outer": unknown(len(scale)), "sandwich": unknown(len(scale))}
     np.add.at(summed, clusters, scores)
     outer = summed.T @ summed
     known = np.isfinite(np.diag(hessian))
     inner = np.where(np.outer(known, known), hessian, 0.0)
     sandwich = np.where(np.outer(known, known), inner @ outer @ inner, hessian)
     return {"hessian": hessian, "outer": _inverse(outer, scale), "sandwich": sandwich}
+
+
+def unknown(count: int) -> np.ndarray:
+    """The covariance [K, K] of weights of which nothing is known."""
+    return np.where(np.eye(count) > 0, np.inf, np.nan)
+
+
+def usual_kind(robust: bool, clusters: int, count: int) -> Kind:
+    """The kind of standard error to use: the sandwich where it is called for, and clusters outnumber the weights."""
+    return "sandwich" if robust and clusters > count else "hessian"
+
+
+def explain_clusters(clusters: int, count: int, robust: bool) -> list[str]:
+    """A sentence where clusters are too few for `count` weights. At the maximum their scores sum to zero, so that the
+    sandwich has a rank of clusters - 1 at most."""
+    if clusters > count:
+        return []
+    why = (
+        "some combination of weights would seem to be known for certain"
+        if clusters > 1
+        else "they cannot be computed from a single one"
+    )
+    used = "; those used come from the inverse Hessian, and are too small if what is done in one cluster hangs together"
+    return [
+        f"outer-product and sandwich standard errors need more clusters than weights; there are {clusters} and {count}: "
+        f"{why}{used if robust else ''}."
+    ]
 
 
 def _inverse(matrix: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -25,7 +25,15 @@ from maxentrl.core.types import Dynamics, Scalar
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer.solution import solve
 from maxentrl.irl.demonstrations import explain_copies
-from maxentrl.irl.estimate import Estimate, Identity, Kind, covariances, explain_directions, null_directions
+from maxentrl.irl.estimate import (
+    Estimate,
+    Identity,
+    covariances,
+    explain_clusters,
+    explain_directions,
+    null_directions,
+    usual_kind,
+)
 from maxentrl.irl.newton import Maximum, maximise
 from maxentrl.irl.reward import check_features, check_offset, choices
 from maxentrl.irl.sensitivity import (
@@ -253,8 +261,10 @@ def record(
     warnings += explain_search(found.best, found.blind, np.asarray(found.last.fisher), found.scale)
     if trajectories and groups is not None:
         log_policy = np.asarray(best.memo.log_policy).swapaxes(-1, -2)
-        warnings += _warn_demonstrations(demos, log_policy, log_transitions, groups, count)
-    kind: Kind = "sandwich" if "sandwich" in spread and (robust or "hessian" not in spread) else "hessian"
+        warnings += explain_clusters(found_clusters, count, robust and "hessian" in spread)
+        copies = explain_copies(demos, log_policy, log_transitions)
+        warnings += [copies] if copies else []
+    found_clusters = 0 if groups is None else int(groups.max()) + 1
     return Estimate(
         method=method,
         names=task.names,
@@ -267,9 +277,9 @@ def record(
         verdict=best.verdict,
         interrupted=best.interrupted,
         covariances=spread,
-        kind=kind,
+        kind=usual_kind(robust, found_clusters, count) if "hessian" in spread else "sandwich",
         trajectories=demos.count if trajectories else None,
-        steps=demos.steps if trajectories else total,
+        steps=total,
         settings=settings,
         warnings=tuple(warnings),
         identity=identity(task, demos),
@@ -316,20 +326,6 @@ def explain_search(best: Maximum, blind: np.ndarray, fisher: np.ndarray, scale: 
             "standard errors mean anything."
         )
     return warnings
-
-
-def _warn_demonstrations(
-    demos: Trajectories, log_policy: np.ndarray, log_transitions: np.ndarray, groups: np.ndarray, count: int
-) -> list[str]:
-    warnings = []
-    found = int(groups.max()) + 1
-    if found <= count:
-        warnings.append(
-            "outer-product and sandwich standard errors need more clusters than weights; "
-            f"there are {found} and {count}."
-        )
-    copies = explain_copies(demos, log_policy, log_transitions)
-    return warnings + ([copies] if copies else [])
 
 
 def setting_in_words(temperature, discount, horizon: int | None) -> str:

@@ -11,7 +11,6 @@ where p holds prior and transitions.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -27,6 +26,7 @@ from maxentrl.core.types import Array, Dynamics, Scalar
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer.solution import Solution, solve
 from maxentrl.irl.demonstrations import check_demonstrations, check_visits, visits
+from maxentrl.irl.endings import check_goes_on, endings
 from maxentrl.irl.reward import check_offset, choices
 from maxentrl.irl.sensitivity import TOLERANCE
 from maxentrl.models.precision import problem_in_float64
@@ -62,7 +62,8 @@ class Seen(NamedTuple):
     decisions: [S, A] or [T, S, A], weighted counts.
     cut: [S] or [T+1, S], weighted count of trajectories whose recording ended in a state from which they went
         on (at that time). Only posterior dynamics ask, since there the future is evidence about the past.
-    starts: [S], weighted count of trajectories that begin in each state. constant: what no reward changes, nats.
+    starts: [S], weighted count of trajectories that begin in each state. constant: what neither rewards nor priors
+        change, nats.
     """
 
     decisions: Float[Array, "*T S A"]
@@ -107,13 +108,16 @@ def ask_question(mdp, temperature, discount, horizon, dynamics, offset) -> Quest
     discount = 1.0 if discount is None else discount
     check_discount(discount)
     check_choice(dynamics, ("given", "posterior"), "dynamics")
+    if dynamics == "posterior":
+        check_goes_on(discount)
     world = problem_in_float64(mdp).bare().with_reward(check_offset(mdp, offset))
     allowed = jnp.asarray(choices(world), float)
     return Question(world, allowed, jnp.asarray(temperature, float), float(discount), horizon, dynamics)
 
 
 def look(question: Question, mdp: TabularMDP, demos) -> Seen:
-    """Demonstrations as a likelihood needs them, checked against the problem."""
+    """Demonstrations as a likelihood needs them, checked against the problem; `mdp` has its names."""
+    mdp = question.mdp._replace(state_names=mdp.state_names, action_names=mdp.action_names)
     horizon, posterior = question.horizon, question.dynamics == "posterior"
     times = () if horizon is None else (horizon + 1,)
     cut = np.zeros((*times, mdp.states))
@@ -126,35 +130,12 @@ def look(question: Question, mdp: TabularMDP, demos) -> Seen:
             )
         starts = decisions[0].sum(-1) if horizon is not None else np.zeros(mdp.states)
         return Seen(decisions, cut, starts, 0.0)
-    luck = check_demonstrations(mdp, demos)
-    decisions = np.asarray(visits(mdp, demos, horizon).decisions)
     if not posterior:
-        return Seen(decisions, cut, np.zeros(mdp.states), 0.0)
-    row = np.arange(demos.count)
-    last = demos.next_states[row, demos.lengths - 1]
-    ended = np.zeros(demos.count, bool) if horizon is None else demos.lengths == horizon
-    # Below discount 1 a trajectory may end anywhere; one that does not say where it went on has ended.
-    stopped = ~ended & (last < 0) & (float(question.discount) < 1)
-    ended = ended | stopped
-    if (~ended & (last < 0)).any():
-        i = int((~ended & (last < 0)).argmax())
-        raise InputError(
-            "posterior dynamics need the state that each trajectory's last action led to; trajectory "
-            f"{demos.ids[i]!r} has none."
-        )
-    when = () if horizon is None else (demos.lengths,)
-    np.add.at(cut, (*when, np.where(ended, 0, last)), np.where(ended, 0.0, demos.weights))
-    log_prior = np.asarray(mdp.log_prior)[np.maximum(demos.states, 0), np.maximum(demos.actions, 0)]
-    went_on = demos.recorded & (demos.next_states >= 0)
-    if float(question.discount) == 0:
-        raise InputError(
-            "posterior dynamics need a discount above 0: nothing can be recorded after one step."
-        )
-    steps = luck + np.where(demos.recorded, log_prior, 0.0) + went_on * math.log(float(question.discount))
-    gone = stopped * math.log1p(-float(question.discount) * stopped.any())
-    constant = float(demos.weights @ (steps.sum(1) + gone))
-    starts = np.bincount(demos.states[:, 0], demos.weights, minlength=mdp.states)
-    return Seen(decisions, cut, starts, constant)
+        check_demonstrations(mdp, demos)
+        return Seen(np.asarray(visits(mdp, demos, horizon).decisions), cut, np.zeros(mdp.states), 0.0)
+    found = endings(mdp, demos, float(question.discount), horizon)
+    decisions = np.asarray(visits(mdp, demos, horizon).decisions)
+    return Seen(decisions, found.cut, found.starts, float(demos.weights @ found.log_constant))
 
 
 def total(question: Question, seen: Seen, reward) -> jax.Array:
@@ -166,13 +147,11 @@ def total(question: Question, seen: Seen, reward) -> jax.Array:
         found = jnp.sum(jnp.where(decisions > 0, decisions * log_pi, 0.0))
     else:
         went_on = jnp.where(question.mdp.terminal, 0.0, jnp.asarray(plan.v))
-        paid = jnp.sum(decisions * reward) + jnp.sum(jnp.asarray(seen.cut) * went_on)
+        gain = reward / question.temperature + jnp.asarray(plan.mdp.log_prior)
         first = jnp.asarray(plan.v if question.horizon is None else plan.v[0])
-        found = (
-            seen.constant
-            + paid / question.temperature
-            - jnp.sum(jnp.asarray(seen.starts) * first) / question.temperature
-        )
+        ahead = jnp.sum(jnp.asarray(seen.cut) * went_on) - jnp.sum(jnp.asarray(seen.starts) * first)
+        found = seen.constant + jnp.sum(jnp.where(decisions > 0, decisions * gain, 0.0))
+        found += ahead / question.temperature
     return jnp.where(jnp.isfinite(plan.error_bound), found, -jnp.inf)
 
 

@@ -22,16 +22,15 @@ import numpy as np
 from maxentrl.core.check import InputError, check_choice, check_shape
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.types import Scalar
-from maxentrl.core.words import many
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer.solution import solve
 from maxentrl.irl import ziebart2008
-from maxentrl.irl.demonstrations import check_demonstrations, check_visits, visits
+from maxentrl.irl.demonstrations import check_visits, visits
+from maxentrl.irl.endings import check_goes_on, endings
 from maxentrl.irl.estimate import Estimate
 from maxentrl.irl.fitting import Seen, Task, check_start, climb, pose, record, setting_in_words, upright
-from maxentrl.irl.sensitivity import ENDED, Evidence
+from maxentrl.irl.sensitivity import Evidence
 from maxentrl.models.tabular import TabularMDP
-from maxentrl.models.transition import Dense
 
 Method = Literal["exact", "ziebart2008"]
 
@@ -171,6 +170,7 @@ def fit(
 
 def see(mdp: TabularMDP, demos, discount: Scalar, horizon: int | None, starts=None) -> Seen:
     """Demonstrations as the fit needs them: `begun` counts starts, minus the places where some were cut off."""
+    check_goes_on(float(discount))
     if not isinstance(demos, Trajectories):
         decisions = check_visits(mdp, demos, horizon)
         begun = _starts(mdp, decisions, horizon, starts)
@@ -178,49 +178,14 @@ def see(mdp: TabularMDP, demos, discount: Scalar, horizon: int | None, starts=No
         return Seen(demos, evidence, None, np.zeros(1))
     if starts is not None:
         raise InputError("starts is for visit counts; trajectories say themselves where they begin.")
-    log_p = check_demonstrations(mdp, demos)
+    found = endings(mdp, demos, float(discount), horizon)
     decisions = visits(mdp, demos, horizon).decisions.swapaxes(-1, -2)
-    rows, last = np.arange(demos.count), demos.lengths - 1
-    # With a discount, an unknown end is the end; without one, it may still be certain.
-    next_states = _fill(mdp, demos) if float(discount) == 1.0 else demos.next_states.copy()
-    reached = next_states[rows, last]
-    early = np.ones(demos.count, bool) if horizon is None else demos.lengths < horizon
-    lost = early & (reached < 0)
-    if lost.any() and float(discount) == 1.0:
-        i = int(lost.argmax())
-        raise InputError(
-            f"trajectory {demos.ids[i]!r} is cut off after {many(int(demos.lengths[i]), 'step')} and does not say where its "
-            f"last action led, which is part of what is explained here ({int(lost.sum())} such trajectories "
-            "in all); give next_state, or a row without an action."
-        )
-    next_states[rows[lost], last[lost]] = ENDED
-    begun = np.zeros((horizon or 1, mdp.states))
-    np.add.at(begun[0], demos.states[:, 0], demos.weights)
-    cut = early & (reached >= 0) & ~np.asarray(mdp.terminal)[np.maximum(reached, 0)]
-    when = demos.lengths[cut] if horizon is not None else np.zeros(int(cut.sum()), np.int64)
-    np.subtract.at(begun, (when, reached[cut]), demos.weights[cut])
-    with np.errstate(divide="ignore"):
-        goes_on, ends = np.log(float(discount)), np.log1p(-float(discount))
-    log_constant = log_p.sum(1) + np.where(next_states >= 0, goes_on, 0.0).sum(1) + np.where(lost, ends, 0.0)
-    evidence = Evidence(decisions, begun if horizon is not None else begun[0], None)
-    return Seen(demos, evidence, upright(demos, next_states, horizon), log_constant)
-
-
-def _fill(mdp: TabularMDP, demos: Trajectories) -> np.ndarray:
-    """next_states, with an unknown last one filled in where only one state can follow."""
-    next_states, rows = demos.next_states.copy(), np.arange(demos.count)
-    last = demos.lengths - 1
-    s, a = demos.states[rows, last], demos.actions[rows, last]
-    if isinstance(mdp.transition, Dense):
-        probability = np.asarray(mdp.transition.probability)[s, a]
-        best, certain = probability.argmax(-1), (probability > 0).sum(-1) == 1
-    else:
-        probability = np.asarray(mdp.transition.probability)[a, :, s]
-        slot, certain = probability.argmax(-1), (probability > 0).sum(-1) == 1
-        best = np.asarray(mdp.transition.successor)[a, slot, s]
-    fill = certain & (next_states[rows, last] < 0)
-    next_states[rows[fill], last[fill]] = best[fill]
-    return next_states
+    begun = found.starts - found.cut
+    if horizon is not None:
+        begun = -found.cut[:horizon]
+        begun[0] += found.starts
+    evidence = Evidence(decisions, begun, None)
+    return Seen(demos, evidence, upright(demos, found.next_states, horizon), found.log_constant)
 
 
 def _starts(mdp: TabularMDP, decisions: np.ndarray, horizon: int | None, starts) -> np.ndarray:

@@ -7,7 +7,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from maxentrl.infer.first_passage import Sums
-from maxentrl.irl.estimate import Estimate, Identity, covariances, explain_directions
+from maxentrl.irl.estimate import (
+    Estimate,
+    Identity,
+    covariances,
+    explain_clusters,
+    explain_directions,
+    usual_kind,
+)
 from maxentrl.irl.fitting import explain_search, fingerprint
 from maxentrl.irl.newton import Maximum
 from maxentrl.irl.route_evidence import Evidence, explain_copies, log_uniform
@@ -63,11 +70,8 @@ def record(
     used = whole.table[:, None] * temperature
     warnings = explain_directions(blind, names, used, np.ones(used.shape[:2], bool))
     warnings += explain_search(best, blind, sums.curvature, scale)
-    if (found := int(clusters.max()) + 1) <= len(names):
-        warnings.append(
-            "outer-product and sandwich standard errors need more clusters than weights; "
-            f"there are {found} and {len(names)}."
-        )
+    found, robust = int(clusters.max()) + 1, trips.groups is not None
+    warnings += explain_clusters(found, len(names), robust)
     copies = explain_copies(known, log_path)
     warnings += [copies] if copies else []
     return Estimate(
@@ -82,9 +86,9 @@ def record(
         verdict=best.verdict,
         interrupted=best.interrupted,
         covariances=spread,
-        kind="hessian" if trips.groups is None else "sandwich",
+        kind=usual_kind(robust, found, len(names)),
         trajectories=trips.count,
-        steps=trips.steps,
+        steps=float(trips.weights[known.trip].sum()),
         settings={"temperature": float(temperature), "goal": known.asked.goal, "l2": whole.l2},
         warnings=tuple(warnings),
         fisher=sums.curvature,

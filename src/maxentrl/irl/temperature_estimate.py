@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import norm
 
 from maxentrl.core.check import InputError
-from maxentrl.irl.estimate import KINDS, Estimate
+from maxentrl.irl.estimate import KINDS, Estimate, finite
 from maxentrl.irl.temperature_search import Search
 from maxentrl.irl.validation import Ratio, policy_of
 from maxentrl.models.tabular import TabularMDP
@@ -124,10 +123,7 @@ class Temperatures:
     def to_dict(self) -> dict[str, object]:
         """`Estimate.to_dict`, and the temperatures, in types that JSON knows; what is not finite becomes null."""
         return self.weights.to_dict() | {
-            "temperatures": [
-                {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-                for row in self.rows()
-            ],
+            "temperatures": finite(self.rows()),
             "common_temperature": self.common,
             "common_log_likelihood": self.common_log_likelihood,
             "temperatures_test": None if self.test is None else self.test._asdict(),

@@ -20,7 +20,7 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.data.trajectories import Trajectories
-from maxentrl.irl.estimate import null_directions
+from maxentrl.irl.estimate import null_directions, unknown
 from maxentrl.irl.fitting import Climbed, Seen, Task, clusters, refuse_start
 from maxentrl.irl.newton import HALVINGS, Maximum, interrupted_after, newton_steps, stopped_after
 from maxentrl.irl.sensitivity import Derivatives, Evidence, Model, Plan, derivatives, objective, path_scores
@@ -105,16 +105,16 @@ def search(task: Task, seen: Seen, begin: np.ndarray) -> tuple[Climbed, dict[str
 def _sandwich(
     model: Model, plan: Plan, seen: Seen, slope: np.ndarray, scale: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """J^{-1} B J^{-T}; infinite without trajectories, or where J has no inverse."""
+    """J^{-1} B J^{-T}; infinite without trajectories, of a single cluster, or where J has no inverse."""
     count = len(slope)
     scaled = slope * np.outer(scale, scale)
-    unknown = {"sandwich": np.full((count, count), np.nan)}
-    np.fill_diagonal(unknown["sandwich"], np.inf)
     if not isinstance(seen.demos, Trajectories) or seen.paths is None or np.linalg.cond(scaled) > 1e10:
-        return unknown
-    scores = np.asarray(path_scores(as_given(model), plan, seen.paths)) * seen.demos.weights[:, None]
+        return {"sandwich": unknown(count)}
     groups = clusters(seen.demos)
     summed = np.zeros((int(groups.max()) + 1, count))
     np.add.at(summed, groups, scores)
+    if groups.max() == 0:
+        return {"sandwich": unknown(count)}
+    scores = np.asarray(path_scores(as_given(model), plan, seen.paths)) * seen.demos.weights[:, None]
     inverse = np.linalg.inv(scaled) * np.outer(scale, scale)
     return {"sandwich": inverse @ (summed.T @ summed) @ inverse.T}
