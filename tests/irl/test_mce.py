@@ -106,6 +106,32 @@ def test_the_price_of_a_step_is_identified_where_something_ends_and_not_where_no
         assert (mce.fit(mdp, features, expert, **settings).warnings == ()) == ends
 
 
+@pytest.mark.parametrize("start", [None, [0.1], [-0.1]])
+def test_weights_at_which_features_cancel_are_neither_the_maximum_nor_unidentified(start):
+    """State 0 leads to a lottery of +w and -w, worth log cosh w, or to the end: P(lottery) = cosh w / (1 + cosh w)."""
+    transition = np.zeros((3, 2, 3))
+    transition[[0, 0, 1, 1], [0, 1, 0, 1], [1, 2, 2, 2]] = 1
+    mdp = TabularMDP(transition, np.zeros((3, 2)), terminal=np.arange(3) == 2)
+    features = np.zeros((3, 2, 1))
+    features[1, :, 0] = 1, -1
+    counts = np.array([[90.0, 10.0], [0, 0], [0, 0]])
+    found = mce.fit(mdp, features, counts, discount=1.0, start=start)
+    assert found.converged and found.warnings == ()
+    assert abs(found.weights[0]) == pytest.approx(np.arccosh(9), abs=1e-6)
+    assert found.log_likelihood == pytest.approx(90 * np.log(0.9) + 10 * np.log(0.1), abs=1e-9)
+    # At even odds the maximum is where features cancel, and it is not blamed on the data.
+    even = mce.fit(mdp, features, np.array([[50.0, 50.0], [0, 0], [0, 0]]), discount=1.0, start=start)
+    assert even.log_likelihood == pytest.approx(-100 * np.log(2), abs=1e-9) and even.warnings == ()
+
+
+def test_a_start_where_all_decisions_are_certain_does_not_make_weights_unidentified():
+    mdp, features = world(13)
+    demos = demonstrate(mdp, features, TRUE, CLOCKS["discounted"], seed=3, count=30)
+    found = mce.fit(mdp, features, demos, discount=0.9, start=[100.0, -100.0, 100.0])
+    assert found.converged and found.warnings == ()
+    np.testing.assert_allclose(found.weights, mce.fit(mdp, features, demos, discount=0.9).weights, atol=1e-6)
+
+
 def test_identified_random_problems_are_not_warned_about():
     for seed in range(20):
         mdp, features = world(100 + seed)

@@ -49,6 +49,41 @@ def test_where_the_objective_is_not_concave_the_search_still_climbs():
     np.testing.assert_allclose(np.cos(found.argument), 1, atol=1e-12)
 
 
+def test_a_minimum_and_a_saddle_are_left_for_a_maximum():
+    """cos(w) from its minimum at 0 less itself; x^2 - x^4 - y^2 from its saddle at 0, whose maxima are x = +-1/sqrt(2)."""
+    bottom = maximise(
+        lambda w: (float(-np.cos(w[0])), None),
+        lambda w, _: (np.sin(w), np.diag(-np.cos(w))),
+        np.zeros(1),
+        np.ones(1),
+        50,
+    )
+    np.testing.assert_allclose(np.cos(bottom.argument), -1, atol=1e-12)
+    saddle = maximise(
+        lambda w: (float(w[0] ** 2 - w[0] ** 4 - w[1] ** 2), None),
+        lambda w, _: (
+            np.array([2 * w[0] - 4 * w[0] ** 3, -2 * w[1]]),
+            np.diag([12 * w[0] ** 2 - 2, 2.0]),
+        ),
+        np.zeros(2),
+        np.ones(2),
+        50,
+    )
+    assert bottom.converged and saddle.converged
+    np.testing.assert_allclose(np.abs(saddle.argument), [0.5**0.5, 0], atol=1e-9)
+
+
+def test_a_minimum_is_not_called_converged_when_no_step_is_left():
+    found = maximise(
+        lambda w: (float(-np.cos(w[0])), None),
+        lambda w, _: (np.sin(w), np.diag(-np.cos(w))),
+        np.zeros(1),
+        np.ones(1),
+        0,
+    )
+    assert not found.converged and found.verdict.startswith("not converged: 0 Newton steps were taken")
+
+
 def test_a_search_that_is_stopped_keeps_the_last_step_it_took():
     """Newton's method for 2 cosh w from 3, which takes steps of about 1 at first; stopped at its third slope."""
     calls = []

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from maxentrl.core.words import many
-from maxentrl.irl.newton import FLAT
+from maxentrl.irl.newton import FLAT, LEAST
 
 Kind = Literal["hessian", "outer", "sandwich"]
 
@@ -248,7 +248,7 @@ def _inverse(matrix: np.ndarray, scale: np.ndarray) -> np.ndarray:
 def _cutoff(curvature: np.ndarray) -> float:
     """Below this a direction counts as unknown: relative to the best known one, and absolutely where none is
     known."""
-    return FLAT * max(float(np.max(curvature)), 1e-4)
+    return FLAT * max(float(np.max(curvature)), LEAST)
 
 
 def null_directions(fisher: np.ndarray, scale: np.ndarray) -> np.ndarray:

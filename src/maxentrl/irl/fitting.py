@@ -93,7 +93,8 @@ class Seen(NamedTuple):
 
 
 class Climbed(NamedTuple):
-    """A maximum with its derivatives (penalty included) and the directions [m, K] that do nothing."""
+    """A maximum with its derivatives (penalty included), the directions [m, K] that do nothing, and the Fisher
+    information [K, K] around the maximum."""
 
     best: Maximum
     last: Derivatives
@@ -101,6 +102,7 @@ class Climbed(NamedTuple):
     information: np.ndarray
     scale: np.ndarray
     blind: np.ndarray
+    around: np.ndarray
 
 
 def check_setting(temperature, discount, horizon, l2: float) -> None:
@@ -200,11 +202,25 @@ def climb(task: Task, seen: Seen, begin: np.ndarray) -> Climbed:
     first, plan = value(begin)
     if not math.isfinite(first):
         refuse_start(model, begin)
-    blind = null_directions(np.asarray(derivatives(model, evidence, plan).fisher), scale)
+    told = np.asarray(derivatives(model, evidence, plan).fisher)
     best = maximise(value, slope, begin, scale, task.max_steps)
     last = derivatives(model, evidence, best.memo)
     gradient = np.asarray(last.gradient) - l2 * best.argument
-    return Climbed(best, last, gradient, np.asarray(last.information) + ridge, scale, blind)
+
+    def fisher(w: np.ndarray) -> np.ndarray:
+        found, plan = objective(model, evidence, w)
+        exists = math.isfinite(float(found))
+        return np.asarray(derivatives(model, evidence, plan).fisher) if exists else np.zeros_like(ridge)
+
+    # A direction does nothing if it does so at all weights. At single ones features may cancel, or decisions be certain.
+    around = np.asarray(last.fisher)
+    if len(null_directions(around, scale)):
+        around = (around + fisher(best.argument + scale * np.linspace(0.5, 1, len(scale)))) / 2
+    told = told + around
+    if begin.any() and len(null_directions(told, scale)):
+        told = told + fisher(np.zeros_like(begin))
+    blind = null_directions(told, scale)
+    return Climbed(best, last, gradient, np.asarray(last.information) + ridge, scale, blind, around)
 
 
 def refuse_start(model: Model, begin: np.ndarray) -> None:
@@ -247,6 +263,7 @@ def record(
     mdp, count = task.mdp, len(task.names)
     trajectories = isinstance(demos, Trajectories)
     groups = clusters(demos) if trajectories else None
+    found_clusters = 0 if groups is None else int(groups.max()) + 1
     if spread is None:
         scores = None
         if trajectories and seen.paths is not None:
@@ -258,13 +275,12 @@ def record(
     total = float(decisions.sum())
     uniform = -float(decisions.sum(-1).reshape(-1, mdp.states).sum(0) @ log_choices)
     warnings = explain_directions(found.blind, task.names, task.table, allowed)
-    warnings += explain_search(found.best, found.blind, np.asarray(found.last.fisher), found.scale)
+    warnings += explain_search(found.best, found.blind, found.around, found.scale)
     if trajectories and groups is not None:
         log_policy = np.asarray(best.memo.log_policy).swapaxes(-1, -2)
         warnings += explain_clusters(found_clusters, count, robust and "hessian" in spread)
         copies = explain_copies(demos, log_policy, log_transitions)
         warnings += [copies] if copies else []
-    found_clusters = 0 if groups is None else int(groups.max()) + 1
     return Estimate(
         method=method,
         names=task.names,
@@ -316,10 +332,10 @@ def explain_search(best: Maximum, blind: np.ndarray, fisher: np.ndarray, scale: 
     """Sentences on a search that did not converge, or that ran to where decisions are no longer random.
 
     Args:
-        blind: [m, K] directions that do nothing anywhere. fisher: [K, K] at the end of the search.
+        blind: [m, K] directions that do nothing anywhere. fisher: [K, K] around the end of the search.
     """
     warnings = [] if best.converged else [best.verdict]
-    if len(null_directions(fisher, scale)) > len(blind):
+    if best.converged and len(null_directions(fisher, scale)) > len(blind):
         warnings.append(
             "some decisions are explained so perfectly that the best weights are infinite (separation): "
             "the search stopped where the likelihood no longer rises, and neither these weights nor their "

@@ -13,7 +13,13 @@ from maxentrl.core.words import many, noun
 FLAT = 1e-10
 """Curvature, relative to the largest in scaled coordinates, below which a direction counts as flat."""
 
+LEAST = 1e-4
+"""The largest curvature in scaled coordinates, below which `FLAT` is no longer relative to it."""
+
 HALVINGS = 60
+
+UPWARD, SMALLER = 1e-7, 10
+"""Upward curvature, relative to the largest, from which on it is none of rounding; how often a step along it is halved."""
 
 
 class Maximum(NamedTuple):
@@ -48,7 +54,8 @@ def maximise(
 
     Curvatures are taken by absolute value, so that the step climbs where the objective is not concave, and
     nearly flat directions count as slightly curved, so that the step stays finite (Nocedal & Wright 2006,
-    section 3.4). The search ends when the quadratic model promises no gain that the number format could show.
+    section 3.4). The search ends when the quadratic model promises no gain that the number format could show; where
+    the objective curves upwards there, at a minimum or a saddle, it goes on from a higher point beside it.
 
     Ctrl-C ends it too, and the weights of the last step taken are returned. A compiled evaluation is not left half-way:
     the search ends as soon as it returns. Before the first one there is nothing to keep, and KeyboardInterrupt reaches
@@ -63,6 +70,13 @@ def maximise(
             promise = float(np.asarray(gradient) @ step)
             resolution = 64 * np.finfo(float).eps * (1 + abs(best))
             if promise <= max(resolution, enough):
+                beside = _beside(value, w, best, np.asarray(information), scale)
+                if beside is not None:
+                    promise = 2 * (beside[1] - best)
+                    if taken == max_steps:
+                        break
+                    w, best, memo = beside
+                    continue
                 # Convergence is quadratic: one more step leaves nothing but rounding in the gradient.
                 last, last_memo = value(w + step)
                 if last >= best - resolution:
@@ -108,9 +122,30 @@ def newton_steps(count: int) -> str:
     return many(count, "Newton step")
 
 
+def _beside(
+    value: Callable[[np.ndarray], tuple[float, Any]],
+    w: np.ndarray,
+    best: float,
+    information: np.ndarray,
+    scale: np.ndarray,
+) -> tuple[np.ndarray, float, Any] | None:
+    """(argument, value, memo) of a higher point along the axis that curves upwards most; None where none does."""
+    curvature, axes = np.linalg.eigh(information * np.outer(scale, scale))
+    if curvature[0] >= -UPWARD * np.abs(curvature).max():
+        return None
+    step = scale * axes[:, 0] / np.sqrt(-curvature[0])
+    for size in 0.5 ** np.arange(SMALLER):
+        for tried in (w + size * step, w - size * step):
+            found, memo = value(tried)
+            # The quadratic model rises by size^2 / 2.
+            if found >= best + size**2 / 8:
+                return tried, found, memo
+    return None
+
+
 def _direction(gradient: np.ndarray, information: np.ndarray, scale: np.ndarray) -> np.ndarray:
     curvature, axes = np.linalg.eigh(information * np.outer(scale, scale))
     size = np.abs(curvature)
-    # Where nothing curves at all (a policy that has lost its randomness), the gradient alone must do.
-    size = np.maximum(size, FLAT * (size.max() or 1 / FLAT))
+    # Where nothing curves (a policy that has lost its randomness), the gradient alone must do, by a long step.
+    size = np.maximum(size, FLAT * size.max()) if size.max() > FLAT * LEAST else np.full(len(size), LEAST)
     return scale * (axes @ ((axes.T @ (scale * gradient)) / size))

@@ -103,11 +103,12 @@ def fit(
     largest = np.abs(table[known.asked.arcs]).max(0, initial=0.0)
     scale = typical_weights(known, largest, temperature)
     begin = _make_feasible(whole, begin, temperature)
-    begin, blind, stopped = _warm_start(whole, begin, scale, max_steps)
+    begin, told, stopped = _warm_start(whole, begin, scale, max_steps)
     if stopped is None:
         best = maximise(whole.value, whole.slope, begin, scale, max_steps)
     else:
         best = Maximum(begin, *whole.value(begin), False, stopped, True)
+    blind = null_directions(told + whole.moments(best.memo).curvature, scale)
     return record(whole, best, names, scale, blind, temperature)
 
 
@@ -224,8 +225,8 @@ def _warm_start(
     whole: Likelihood, begin: np.ndarray, scale: np.ndarray, max_steps: int
 ) -> tuple[np.ndarray, np.ndarray, str | None]:
     """Weights to begin with, near the best where there are many goals: a few goals know the weights well enough
-    to spare the many the first steps. Also the directions [m, K] on which no trip depends; and the verdict, where
-    somebody stopped the search here.
+    to spare the many the first steps. Also what trips told [K, K] of the weights given; and the verdict, where somebody
+    stopped the search here.
 
     Args:
         begin: feasible weights.
@@ -237,14 +238,15 @@ def _warm_start(
         level, memo = part.value(begin)
         # What a few goals tell apart, all do. Loops of all are loops that a few may avoid, so that the weights
         # which are best for these need not be feasible for those.
-        if np.isfinite(level) and not len(null_directions(part.moments(memo).curvature, scale)):
+        told = part.moments(memo).curvature if np.isfinite(level) else np.zeros((len(begin),) * 2)
+        if not len(null_directions(told, scale)):
             near = maximise(part.value, part.slope, begin, scale, max_steps, enough=1.0)
             stopped = near.verdict if near.interrupted else None
             if whole.value(near.argument)[0] > whole.value(begin)[0]:
-                return near.argument, np.zeros((0, len(begin))), stopped
+                return near.argument, told, stopped
             if stopped is not None:
-                return begin, np.zeros((0, len(begin))), stopped
-    return begin, null_directions(whole.moments(whole.value(begin)[1]).curvature, scale), None
+                return begin, told, stopped
+    return begin, whole.moments(whole.value(begin)[1]).curvature, None
 
 
 def _make_feasible(whole: Likelihood, begin: np.ndarray, temperature: float) -> np.ndarray:

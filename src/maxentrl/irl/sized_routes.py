@@ -67,11 +67,12 @@ def fit(
         raise InputError("the starting weights have no finite solution; leave out start.")
     largest = np.append(np.abs(table[known.asked.arcs]).max(0, initial=0.0), 1.0)
     scale = routes.typical_weights(known, largest, temperature)
-    blind = null_directions(whole.moments(memo).curvature, scale)
+    told = whole.moments(memo).curvature
     if stopped is None:
         best = maximise(whole.value, whole.slope, begin, scale, max_steps)
     else:
         best = Maximum(begin, level, memo, False, stopped, True)
+    blind = null_directions(told + whole.moments(best.memo).curvature, scale)
     return record(whole, best, (*names, NAME), scale, blind, temperature, "recursive logit with link size")
 
 

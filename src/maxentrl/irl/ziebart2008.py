@@ -74,7 +74,7 @@ def search(task: Task, seen: Seen, begin: np.ndarray) -> tuple[Climbed, dict[str
     size, plan, at = value(w)
     if not np.isfinite(size):
         refuse_start(model, begin)
-    blind = null_directions(np.asarray(_forward(model, evidence, plan).fisher), scale)
+    told = np.asarray(_forward(model, evidence, plan).fisher)
     converged, verdict, taken, interrupted = size <= TOLERANCE, "", 0, False
     try:
         while not converged and taken < task.max_steps:
@@ -98,8 +98,10 @@ def search(task: Task, seen: Seen, begin: np.ndarray) -> tuple[Climbed, dict[str
     verdict = verdict or f"{stopped_after(task.max_steps)}, and the vector is not zero."
     slope = -np.asarray(_slope(model, evidence, jnp.asarray(w))) + l2 * np.eye(len(w))
     last = _forward(model, evidence, plan)
+    around = np.asarray(last.fisher)
+    blind = null_directions(told + around, scale)
     best = Maximum(w, float(objective(model, evidence, w)[0]), plan, bool(converged), verdict, interrupted)
-    return Climbed(best, last, at, slope, scale, blind), _sandwich(model, plan, seen, slope, scale)
+    return Climbed(best, last, at, slope, scale, blind, around), _sandwich(model, plan, seen, slope, scale)
 
 
 def _sandwich(
@@ -111,10 +113,10 @@ def _sandwich(
     if not isinstance(seen.demos, Trajectories) or seen.paths is None or np.linalg.cond(scaled) > 1e10:
         return {"sandwich": unknown(count)}
     groups = clusters(seen.demos)
-    summed = np.zeros((int(groups.max()) + 1, count))
-    np.add.at(summed, groups, scores)
     if groups.max() == 0:
         return {"sandwich": unknown(count)}
     scores = np.asarray(path_scores(as_given(model), plan, seen.paths)) * seen.demos.weights[:, None]
+    summed = np.zeros((int(groups.max()) + 1, count))
+    np.add.at(summed, groups, scores)
     inverse = np.linalg.inv(scaled) * np.outer(scale, scale)
     return {"sandwich": inverse @ (summed.T @ summed) @ inverse.T}
