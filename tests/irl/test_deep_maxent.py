@@ -1,5 +1,8 @@
 """Networks as rewards: the chain rule holds, a linear one is the linear estimate, nothing learned is lost."""
 
+import json
+import shutil
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -355,6 +358,22 @@ def test_a_network_of_ones_own_comes_back_into_its_structure(small, tmp_path):
         with_parameters(Linear(jnp.zeros(K)), {"weights": np.zeros(K), "bias": np.zeros(1)})
 
 
+def test_features_where_nothing_is_chosen_do_not_matter():
+    mdp, features = world(14, ends=True)
+    demos = demonstrate(mdp, features, np.array([0.5, -0.3, 1.0]), {"discount": 0.9}, seed=3, count=20)
+    fits = []
+    for nothing in (0.0, 1e6, np.nan):
+        table = features[:, 0].copy()
+        table[-1] = nothing
+        fits.append(
+            deep_maxent.fit(mdp, table, demos, key=key(0), discount=0.9, training=Training(max_steps=3))
+        )
+    for found in fits[1:]:
+        np.testing.assert_array_equal(found.rewards, fits[0].rewards)
+        assert found.log_likelihood == fits[0].log_likelihood
+    np.testing.assert_allclose(fits[0].network.shift, features[:-1, 0].mean(0), rtol=1e-12)
+
+
 def test_a_folder_that_was_changed_is_refused(small, tmp_path):
     mdp, features, demos = small
     deep_maxent.fit(mdp, features, demos, key=key(9), discount=0.9, training=Training(max_steps=2)).save(
@@ -376,6 +395,53 @@ def test_a_folder_that_was_changed_is_refused(small, tmp_path):
         deep_maxent.fit(mdp, features, demos, key=key(9), discount=0.9, training=Training(max_steps=1)).save(
             arrays / "inside"
         )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    mdp, features = world(41)
+    demos = demonstrate(mdp, features, TRUE, CLOCKS["discounted"], seed=1, count=5)
+    folder = tmp_path_factory.mktemp("saved")
+    deep_maxent.fit(mdp, features, demos, key=key(9), discount=0.9, training=Training(max_steps=2)).save(
+        folder
+    )
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        (("members",), None, "members must be of type list; got 'None'"),
+        (("members",), [], "at least one member"),
+        (("members",), [3], "member 0 must hold names and values; got int"),
+        (("members", 0, "best_step"), None, "member 0: best_step must be of type int"),
+        (("members", 0, "best_step"), 99, "best_step must be a step of its history; got 99"),
+        (("members", 0, "network", "width"), "a", "network: width must be of type int; got 'a'"),
+        (("members", 0, "network", "width"), -3, "does not hold a network of 3 features and 2 layers of -3"),
+        (("members", 0, "network", "width"), 10**9, "2 layers of 1000000000"),
+        (("members", 0, "network", "depth"), 10**9, "1000000000 layers of 64"),
+        (("method",), 5, "method must be of type str; got '5'"),
+        (("log_likelihood_uniform",), "zz", "log_likelihood_uniform must be of type .*; got 'zz'"),
+        (("validation_decisions",), 7, "does not hold the numbers of the 1 networks"),
+    ],
+)
+def test_words_that_were_changed_are_refused_before_anything_is_made(saved, tmp_path, place, value, sentence):
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    words = json.loads((saved / "estimate.json").read_text())
+    inner = words
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    (tmp_path / "estimate.json").write_text(json.dumps(words))
+    with pytest.raises(InputError, match=sentence):
+        load(tmp_path)
+
+
+def test_words_nested_without_end_are_refused(saved, tmp_path):
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "estimate.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="is not JSON"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(

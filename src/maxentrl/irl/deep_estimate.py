@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,19 @@ from maxentrl.irl.networks import RewardNetwork, parameters, with_parameters
 
 FORMAT = "maxentrl deep estimate 1"
 ESTIMATE, ARRAYS = "estimate.json", "arrays.safetensors"
+
+WORDS = {
+    "method": str,
+    "settings": dict,
+    "members": list,
+    "warnings": list,
+    "decisions": int | float,
+    "validation_decisions": int | float | None,
+    "log_likelihood_uniform": int | float | None,
+}
+MEMBER = {"best_step": int, "converged": bool, "interrupted": bool, "verdict": str, "network": dict}
+NETWORK = {"features": int, "width": int, "depth": int}
+"""What each entry of an estimate, of a member and of a default network must be."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -205,7 +219,7 @@ def load(folder: str | Path, networks: Sequence | None = None) -> DeepEstimate:
         content = (folder / ARRAYS).read_bytes()
     except OSError as error:
         raise InputError(f"{folder} holds no estimate: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{folder / ESTIMATE} is not JSON: {error}.") from error
     if not isinstance(words, dict) or words.get("format") != FORMAT:
         raise InputError(f"{folder / ESTIMATE} is not an estimate of the format {FORMAT!r}.")
@@ -215,15 +229,14 @@ def load(folder: str | Path, networks: Sequence | None = None) -> DeepEstimate:
         arrays = safetensors.numpy.load(content)
     except safetensors.SafetensorError as error:
         raise InputError(f"{folder / ARRAYS} cannot be read: {error}.") from error
-    described = words["members"]
-    if networks is None:
-        networks = [_rebuild(entry["network"], folder) for entry in described]
-    if len(networks) != len(described):
+    _check_words(words, arrays, folder)
+    described, members = words["members"], []
+    if networks is not None and len(networks) != len(described):
         raise InputError(f"{folder} holds {len(described)} networks; {len(networks)} were given.")
-    members = []
-    for i, (entry, network) in enumerate(zip(described, networks, strict=True)):
+    for i, entry in enumerate(described):
         prefix = f"members.{i}.network."
         own = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+        network = _rebuild(entry["network"], own, folder) if networks is None else networks[i]
         members.append(
             Member(
                 network=with_parameters(network, own),
@@ -258,11 +271,63 @@ def _describe(network) -> dict[str, object]:
     return {"kind": "RewardNetwork", "features": net.in_size, "width": net.width_size, "depth": net.depth}
 
 
-def _rebuild(entry: dict, folder: Path) -> RewardNetwork:
-    if entry["kind"] != "RewardNetwork":
+def _check_words(words: dict, arrays: dict[str, np.ndarray], folder: Path) -> None:
+    """The words are those of an estimate, and the arrays those that they speak of."""
+    where = f"{folder / ESTIMATE}"
+    _check_entries(words, WORDS, where)
+    count = len(words["members"])
+    if not count or not all(isinstance(sentence, str) for sentence in words["warnings"]):
+        raise InputError(f"{where}: an estimate has at least one member, and warnings that are text.")
+    rewards = arrays.get("rewards", np.zeros(0))
+    shapes = {"allowed": rewards.shape[1:], "log_likelihoods": (count,)}
+    if words["validation_decisions"] is not None:
+        shapes["validation_log_likelihoods"] = (count,)
+    wrong = [name for name, shape in shapes.items() if name not in arrays or arrays[name].shape != shape]
+    if wrong or len(rewards) != count or rewards.ndim not in (2, 3) or arrays["allowed"].dtype != bool:
         raise InputError(
-            f"{folder} holds networks of the kind {entry['kind']}: give networks of the same structure "
+            f"{folder / ARRAYS} does not hold the numbers of the {count} networks of {ESTIMATE}."
+        )
+    for i, entry in enumerate(words["members"]):
+        _check_entries(entry, MEMBER, f"{where}, member {i}")
+        steps = arrays.get(f"members.{i}.train", np.zeros(0)).shape
+        if len(steps) != 1 or not 0 <= entry["best_step"] < steps[0]:
+            raise InputError(
+                f"{where}, member {i}: best_step must be a step of its history; got {entry['best_step']}."
+            )
+
+
+def _check_entries(entries, wanted: dict, where: str) -> None:
+    if not isinstance(entries, dict):
+        raise InputError(f"{where} must hold names and values; got {type(entries).__name__}.")
+    for name, kind in wanted.items():
+        value = entries.get(name)
+        if (
+            name not in entries
+            or not isinstance(value, kind)
+            or (isinstance(value, bool) and kind is not bool)
+        ):
+            known = getattr(kind, "__name__", str(kind))
+            raise InputError(f"{where}: {name} must be of type {known}; got {str(value)[:40]!r}.")
+
+
+def _rebuild(entry: dict, own: dict[str, np.ndarray], folder: Path) -> RewardNetwork:
+    """A default network for these arrays; their shapes are compared before anything is made."""
+    if entry.get("kind") != "RewardNetwork":
+        raise InputError(
+            f"{folder} holds networks of the kind {entry.get('kind')}: give networks of the same structure "
             "(networks=[...]); a file holds numbers, not programs."
+        )
+    _check_entries(entry, NETWORK, f"{folder / ESTIMATE}, network")
+    features, width, depth = (entry[name] for name in NETWORK)
+    # A shift and a scale; a matrix and a bias for each layer.
+    sizes = [features, *[width] * depth, 1] if len(own) == 2 * depth + 4 else []
+    shapes = {"shift": (features,), "scale": (features,)}
+    for i, (enters, leaves) in enumerate(itertools.pairwise(sizes)):
+        shapes[f"perceptron.layers[{i}].weight"] = (leaves, enters)
+        shapes[f"perceptron.layers[{i}].bias"] = (leaves,)
+    if shapes != {name: array.shape for name, array in own.items()}:
+        raise InputError(
+            f"{folder / ARRAYS} does not hold a network of {features} features and {depth} layers of {width}."
         )
     key = jax.random.key(0, impl="threefry2x32")
     shape = np.zeros((1, entry["features"]))

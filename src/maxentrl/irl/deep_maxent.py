@@ -29,7 +29,7 @@ from maxentrl.irl.ascent import Evaluation, Member, Progress, Training, climb
 from maxentrl.irl.deep_estimate import DeepEstimate
 from maxentrl.irl.likelihood import Question, Seen, ask_question, clock, look, total, uniform
 from maxentrl.irl.networks import Maker, RewardNetwork, ask, check_numbers, network_in_float64
-from maxentrl.irl.reward import check_features
+from maxentrl.irl.reward import check_features, choices
 from maxentrl.models.tabular import TabularMDP
 
 
@@ -65,7 +65,8 @@ def fit(
         demos: `Trajectories`; or weighted visit counts, [S, A] or [T, S, A] over a finite horizon.
         key: of `jax.random`, for the initial parameters.
         network: an Equinox module that maps features [K] to a reward []; or a function that makes one from a
-            key. `RewardNetwork`, two hidden layers of 64 rectified units, unless given.
+            key. `RewardNetwork`, two hidden layers of 64 rectified units on features standardised over all choices, unless
+            given.
         whole: the network maps the whole array of features at once, for instance a map [H, W, C] through
             convolutions, to rewards of states, [H, W] or [S], with the states row by row; or to [S, A].
         temperature, discount, horizon: as for `mce.fit`.
@@ -93,11 +94,15 @@ def fit(
     question = ask_question(mdp, temperature, discount, horizon, dynamics, offset)
     training = Training() if training is None else training
     if whole:
-        table = check_numbers(features)
+        table = rows = check_numbers(features)
     else:
         table, _ = check_features(mdp, features)
-        # Features of states are asked once per state.
-        table = np.asarray(features, float) if np.ndim(features) == 2 else table
+        allowed = choices(mdp)
+        rows = table[allowed]
+        if np.ndim(features) == 2:
+            # Features of states are asked once per state, and are those of any choice there.
+            table = table[np.arange(mdp.states), allowed.argmax(1)]
+            rows = table[allowed.any(1)]
     seen = look(question, mdp, demos)
     held = None if validation is None else look(question, mdp, validation)
     decisions = float(np.asarray(seen.decisions).sum())
@@ -121,7 +126,7 @@ def fit(
         return Evaluation(float(value) / decisions, gradient, trouble, validated)
 
     trained: list[Member] = []
-    for number, make in enumerate(makers(network, table, whole, members)):
+    for number, make in enumerate(makers(network, rows, whole, members)):
         net = network_in_float64(make(jax.random.fold_in(key, number)))
         check_output(
             net, inputs, whole, shapes, f"rewards of states, {shapes[0]}, or of actions, {shapes[1]}"
@@ -186,14 +191,15 @@ def _likelihoods(network, inputs, question: Question, seen: Seen, held: Seen | N
     return float(found), None if other is None else float(other), gradient, np.asarray(reward)
 
 
-def makers(network, table: np.ndarray, whole: bool, members: int) -> list[Maker]:
-    """For each member a function that makes its network from a key."""
+def makers(network, rows: np.ndarray, whole: bool, members: int) -> list[Maker]:
+    """For each member a function that makes its network from a key; the default one is standardised by these features
+    [..., K]."""
     if isinstance(members, bool) or not isinstance(members, int | np.integer) or members < 1:
         raise InputError(f"members must be a whole number of networks, at least 1; got {members!r}.")
     if network is None:
         if whole:
             raise InputError("whole=True needs a network: the default one sees one row of features.")
-        return [lambda key: RewardNetwork(table, key)] * members
+        return [lambda key: RewardNetwork(rows, key)] * members
     if not isinstance(network, eqx.Module):
         return [network] * members
     if members > 1:
