@@ -132,6 +132,8 @@ def test_bad_input_is_one_sentence():
     reward, weights, covariance, _ = model()
     with pytest.raises(InputError, match=r"covariance must have shape \[K, K\] = \(3, 3\)"):
         delta(reward.value, weights, covariance[:2, :2])
+    with pytest.raises(InputError, match="information must have an inverse beside the directions in null"):
+        on_identified(np.diag([1.0, 0.0, 0.0]), [[0.0, 1.0, 0.0]])
     with pytest.raises(InputError, match=r"level must lie in \(0, 1\); got 95"):
         delta(reward.value, weights, covariance, level=95)
     with pytest.raises(InputError, match="count must be at least 2 draws; got 1"):

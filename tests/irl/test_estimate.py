@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from maxentrl import InputError
 from maxentrl.irl.estimate import (
     Estimate,
     covariances,
@@ -43,6 +44,11 @@ def test_derived_numbers_follow_their_definitions():
     assert found.standard_errors.tolist() == [0.5, np.inf] and found.t_values.tolist() == [-4.0, 0.0]
     assert found.aic == 204.0
     np.testing.assert_allclose(found.bic, 2 * np.log(200) + 200, rtol=1e-15)
+
+
+def test_a_kind_of_error_that_is_not_known_is_refused():
+    with pytest.raises(InputError, match="kind must be one of hessian; got 'sandwich'"):
+        estimate().standard_errors_of("sandwich")
 
 
 def test_the_summary_holds_names_numbers_and_warnings():

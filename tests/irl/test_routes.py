@@ -11,6 +11,7 @@ from maxentrl import InfeasibleError, InputError, TabularMDP
 from maxentrl.data import trajectories_from_arrays
 from maxentrl.data.trips import trips_from_sequences
 from maxentrl.irl import mce, routes
+from maxentrl.irl.route_evidence import route_policy
 from maxentrl.models.network import network_from_arcs
 
 GOALS = ["forced", "optional"]
@@ -250,6 +251,17 @@ TRIP = trips_from_sequences([[0, 1, 2]])
 def test_what_does_not_fit_the_network_is_refused(features, more, message):
     with pytest.raises(InputError, match=message):
         routes.fit(RING, features, TRIP, **more)
+
+
+def test_steps_offsets_and_links_out_of_range_are_refused():
+    with pytest.raises(
+        InputError, match="max_steps must be a whole number of Newton steps, at least 0; got -1"
+    ):
+        routes.fit(RING, np.ones((4, 1)), TRIP, max_steps=-1)
+    with pytest.raises(InputError, match=r"offset must have shape \[E\]"):
+        routes.log_likelihood(RING, [-1.0], np.ones((4, 1)), TRIP, offset=np.zeros(3))
+    with pytest.raises(InputError, match=r"goal_link must be one of the links 0 to \d+; got 999"):
+        route_policy(RING, -np.ones(4), 999)
 
 
 def test_features_of_links_are_refused_with_the_way_out():

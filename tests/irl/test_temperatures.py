@@ -344,6 +344,12 @@ def test_what_has_no_answer_is_refused_in_one_sentence():
         temperatures.fit_routes(network, table, trips)
 
 
+def test_visit_counts_hold_no_groups_and_are_refused(as_shipped):
+    mdp, features = world(35)
+    with pytest.raises(InputError, match="temperatures are estimated from Trajectories; got ndarray"):
+        temperatures.fit(mdp, features, np.ones((S, A)), discount=0.9, offset=PAY)  # type: ignore[arg-type]
+
+
 def test_groups_that_were_not_fitted_and_estimates_of_several_groups_are_refused_where_one_is_needed():
     mdp, features = world(35)
     demos = crowd(mdp, features @ TRUE, [0.5, 1.0], CLOCKS["discounted"], 30)

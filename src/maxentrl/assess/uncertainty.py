@@ -119,11 +119,19 @@ def on_identified(information, null) -> np.ndarray:
     Args:
         information: [K, K]; minus the second derivative of the log-likelihood.
         null: [m, K]; the directions that are not identified, in any basis; m may be 0.
+
+    Raises:
+        InputError: where the information is singular beside them too.
     """
     matrix = np.asarray(information, np.float64)
     lost = np.asarray(null, np.float64).reshape(-1, len(matrix))
     kept = np.linalg.svd(lost)[2][np.linalg.matrix_rank(lost) :] if len(lost) else np.eye(len(matrix))
-    return kept.T @ np.linalg.solve(kept @ matrix @ kept.T, kept)
+    try:
+        return kept.T @ np.linalg.solve(kept @ matrix @ kept.T, kept)
+    except np.linalg.LinAlgError:
+        raise InputError(
+            "information must have an inverse beside the directions in null; add those on which it is 0."
+        ) from None
 
 
 def delta(quantity: Callable[[Any], Any], weights, covariance, *, null=None, level: float = 0.95) -> Interval:

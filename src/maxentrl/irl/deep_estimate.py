@@ -321,7 +321,7 @@ def _rebuild(entry: dict, own: dict[str, np.ndarray], folder: Path) -> RewardNet
     features, width, depth = (entry[name] for name in NETWORK)
     # A shift and a scale; a matrix and a bias for each layer.
     sizes = [features, *[width] * depth, 1] if len(own) == 2 * depth + 4 else []
-    shapes = {"shift": (features,), "scale": (features,)}
+    shapes: dict[str, tuple[int, ...]] = {"shift": (features,), "scale": (features,)}
     for i, (enters, leaves) in enumerate(itertools.pairwise(sizes)):
         shapes[f"perceptron.layers[{i}].weight"] = (leaves, enters)
         shapes[f"perceptron.layers[{i}].bias"] = (leaves,)

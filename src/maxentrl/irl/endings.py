@@ -1,7 +1,7 @@
 """How recordings end, where that is part of what is explained: under posterior dynamics.
 
-A trajectory ends in a terminal state, at the horizon, or, with probability 1 - discount a step, anywhere. One that stops
-in a live state before the horizon was cut off there.
+A trajectory ends in a terminal state, at the horizon, or, with probability 1 - discount a step, anywhere. One that
+stops in a live state before the horizon was cut off there.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from maxentrl.models.transition import Dense
 
 class Endings(NamedTuple):
     """next_states: [N, T], also where an unknown last one is certain; `ENDED` where the discount ended the process.
-    starts: [S], weighted count of the trajectories that begin in each state. cut: [S] or [T+1, S], of those that were cut
-    off (at that time). log_constant: [N], what the log-likelihood of each holds beside priors and rewards, nats.
+    starts: [S], weighted count of the trajectories that begin in each state. cut: [S] or [T+1, S], of those that were
+    cut off (at that time). log_constant: [N], what the log-likelihood of each holds beside priors and rewards, nats.
     """
 
     next_states: np.ndarray
@@ -61,8 +61,10 @@ def endings(mdp: TabularMDP, demos: Trajectories, discount: float, horizon: int 
         )
     next_states[rows[lost], last[lost]] = ENDED
     off = early & (reached >= 0) & ~np.asarray(mdp.terminal)[np.maximum(reached, 0)]
-    cut = np.zeros((1 if horizon is None else horizon + 1, mdp.states))
-    np.add.at(cut, (0 if horizon is None else demos.lengths[off], reached[off]), demos.weights[off])
+    times = 1 if horizon is None else horizon + 1
+    when = np.minimum(demos.lengths[off], times - 1)
+    cut = np.bincount(when * mdp.states + reached[off], demos.weights[off], minlength=times * mdp.states)
+    cut = cut.reshape(times, mdp.states).astype(float)
     with np.errstate(divide="ignore"):
         goes_on, ends = np.log(discount), np.log1p(-discount)
     return Endings(

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from maxentrl.core.check import check_choice
 from maxentrl.core.words import many
 from maxentrl.irl.newton import FLAT, LEAST
 
@@ -96,7 +97,8 @@ class Estimate:
         return self.standard_errors_of(self.kind)
 
     def standard_errors_of(self, kind: str) -> np.ndarray:
-        """[K], of one kind: "hessian", "outer" or "sandwich"."""
+        """[K], of one kind: "hessian", "outer" or "sandwich"; visit counts leave only the first."""
+        check_choice(kind, tuple(self.covariances), "kind")
         return np.sqrt(np.diag(self.covariances[kind]))
 
     @property

@@ -14,8 +14,6 @@ import numpy as np
 from maxentrl.core.check import (
     InfeasibleError,
     InputError,
-    check_discount,
-    check_horizon,
     check_penalty,
     check_shape,
     check_temperature,
@@ -24,6 +22,7 @@ from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Dynamics, Scalar
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer.solution import solve
+from maxentrl.irl.best_response import check_clock
 from maxentrl.irl.demonstrations import explain_copies
 from maxentrl.irl.estimate import (
     Estimate,
@@ -34,7 +33,7 @@ from maxentrl.irl.estimate import (
     null_directions,
     usual_kind,
 )
-from maxentrl.irl.newton import Maximum, maximise
+from maxentrl.irl.newton import Maximum, check_max_steps, maximise
 from maxentrl.irl.reward import check_features, check_offset, choices
 from maxentrl.irl.sensitivity import (
     Derivatives,
@@ -105,21 +104,15 @@ class Climbed(NamedTuple):
     around: np.ndarray
 
 
-def check_setting(temperature, discount, horizon, l2: float) -> None:
-    """Temperature in (0, inf), a discount or a horizon, a penalty that is not negative."""
+def check_setting(temperature, discount, horizon, l2: float = 0.0) -> float:
+    """Temperature in (0, inf), a discount or a horizon, a penalty that is not negative. Returns the discount."""
     check_temperature(temperature)
     if temperature_kind(temperature) != "soft":
         raise InputError(
             f"temperature must lie in (0, inf): a policy is estimated from its randomness; got {temperature}."
         )
-    check_horizon(horizon)
-    if discount is None and horizon is None:
-        raise InputError(
-            "give a discount below 1, a horizon, or discount 1 with terminal states (first exit)."
-        )
-    if discount is not None:
-        check_discount(discount)
     check_penalty(l2)
+    return check_clock(discount, horizon)
 
 
 def pose(
@@ -136,12 +129,13 @@ def pose(
     max_steps: int,
 ) -> Task:
     """Check all that is given beside the demonstrations."""
-    check_setting(temperature, discount, horizon, l2)
+    discount = check_setting(temperature, discount, horizon, l2)
+    check_max_steps(max_steps)
     base = check_offset(mdp, offset)
     # A likelihood is compared with its neighbours to many digits.
     mdp = problem_in_float64(mdp).with_reward(base)
     table, names = check_features(mdp, features, feature_names)
-    model = linear_model(mdp, table, temperature, 1.0 if discount is None else discount, horizon, dynamics)
+    model = linear_model(mdp, table, temperature, discount, horizon, dynamics)
     forbidden = np.isneginf(base) & ~np.asarray(mdp.terminal)[:, None]
     return Task(mdp, model, table, names, l2, max_steps, forbidden)
 
@@ -212,7 +206,8 @@ def climb(task: Task, seen: Seen, begin: np.ndarray) -> Climbed:
         exists = math.isfinite(float(found))
         return np.asarray(derivatives(model, evidence, plan).fisher) if exists else np.zeros_like(ridge)
 
-    # A direction does nothing if it does so at all weights. At single ones features may cancel, or decisions be certain.
+    # A direction does nothing if it does so at all weights. At single ones features may cancel, or decisions be
+    # certain.
     around = np.asarray(last.fisher)
     if len(null_directions(around, scale)):
         around = (around + fisher(best.argument + scale * np.linspace(0.5, 1, len(scale)))) / 2
@@ -335,7 +330,7 @@ def explain_search(best: Maximum, blind: np.ndarray, fisher: np.ndarray, scale: 
         blind: [m, K] directions that do nothing anywhere. fisher: [K, K] around the end of the search.
     """
     warnings = [] if best.converged else [best.verdict]
-    if best.converged and len(null_directions(fisher, scale)) > len(blind):
+    if len(null_directions(fisher, scale)) > len(blind):
         warnings.append(
             "some decisions are explained so perfectly that the best weights are infinite (separation): "
             "the search stopped where the likelihood no longer rises, and neither these weights nor their "

@@ -19,14 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from maxentrl.core.check import InputError, check_choice, check_discount, check_horizon, check_temperature
+from maxentrl.core.check import InputError, check_choice
 from maxentrl.core.precision import in_double_precision
-from maxentrl.core.soft import temperature_kind
 from maxentrl.core.types import Array, Dynamics, Scalar
 from maxentrl.data.trajectories import Trajectories
 from maxentrl.infer.solution import Solution, solve
 from maxentrl.irl.demonstrations import check_demonstrations, check_visits, visits
 from maxentrl.irl.endings import check_goes_on, endings
+from maxentrl.irl.fitting import check_setting
 from maxentrl.irl.reward import check_offset, choices
 from maxentrl.irl.sensitivity import TOLERANCE
 from maxentrl.models.precision import problem_in_float64
@@ -95,24 +95,13 @@ def log_likelihood(
 
 def ask_question(mdp, temperature, discount, horizon, dynamics, offset) -> Question:
     """The problem and the clock, checked."""
-    check_temperature(temperature)
-    if temperature_kind(temperature) != "soft":
-        raise InputError(
-            f"temperature must lie in (0, inf): a policy is estimated from its randomness; got {temperature}."
-        )
-    check_horizon(horizon)
-    if discount is None and horizon is None:
-        raise InputError(
-            "give a discount below 1, a horizon, or discount 1 with terminal states (first exit)."
-        )
-    discount = 1.0 if discount is None else discount
-    check_discount(discount)
+    discount = check_setting(temperature, discount, horizon)
     check_choice(dynamics, ("given", "posterior"), "dynamics")
     if dynamics == "posterior":
         check_goes_on(discount)
     world = problem_in_float64(mdp).bare().with_reward(check_offset(mdp, offset))
     allowed = jnp.asarray(choices(world), float)
-    return Question(world, allowed, jnp.asarray(temperature, float), float(discount), horizon, dynamics)
+    return Question(world, allowed, jnp.asarray(temperature, float), discount, horizon, dynamics)
 
 
 def look(question: Question, mdp: TabularMDP, demos) -> Seen:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maxentrl.core.check import InputError
 from maxentrl.core.words import many, noun
 
 FLAT = 1e-10
@@ -19,7 +20,8 @@ LEAST = 1e-4
 HALVINGS = 60
 
 UPWARD, SMALLER = 1e-7, 10
-"""Upward curvature, relative to the largest, from which on it is none of rounding; how often a step along it is halved."""
+"""Upward curvature, relative to the largest, from which on it is none of rounding; how often a step along it is
+halved."""
 
 
 class Maximum(NamedTuple):
@@ -32,6 +34,12 @@ class Maximum(NamedTuple):
     converged: bool
     verdict: str
     interrupted: bool = False
+
+
+def check_max_steps(max_steps: int) -> None:
+    """A number of Newton steps is a whole one, at least 0."""
+    if isinstance(max_steps, bool) or not isinstance(max_steps, int | np.integer) or max_steps < 0:
+        raise InputError(f"max_steps must be a whole number of Newton steps, at least 0; got {max_steps!r}.")
 
 
 def maximise(

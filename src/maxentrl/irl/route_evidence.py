@@ -256,6 +256,8 @@ def route_policy(
         goal_link: number of the link. Others as for `arc_gradient`.
     """
     log_weight = check_arc_rewards(network, arc_rewards, temperature)
+    if not 0 <= goal_link < network.links:
+        raise InputError(f"goal_link must be one of the links 0 to {network.links - 1}; got {goal_link}.")
     is_open, everywhere = np.isfinite(log_weight), np.arange(network.links)
     near = np.flatnonzero(reachable(network, everywhere, np.full(network.links, goal_link), is_open))
     asked = passages(network, near, np.full(len(near), goal_link), goal=goal, is_open=is_open)

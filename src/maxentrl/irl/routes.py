@@ -25,7 +25,7 @@ from maxentrl.infer.first_passage import Factors, Goal, Sums, factorise, sweep
 from maxentrl.infer.loops import loop_growth, why_infinite
 from maxentrl.irl.estimate import Estimate, null_directions
 from maxentrl.irl.fitting import check_start
-from maxentrl.irl.newton import Maximum, maximise
+from maxentrl.irl.newton import Maximum, check_max_steps, maximise
 from maxentrl.irl.route_evidence import (
     OUT_OF_RANGE,
     Evidence,
@@ -96,6 +96,7 @@ def fit(
     fixed = np.zeros(network.arcs) if offset is None else offset
     base = check_arc_rewards(network, fixed, temperature, "offset")
     check_penalty(l2)
+    check_max_steps(max_steps)
     begin = check_start(start, names)
     known = evidence(network, trips, goal, np.isfinite(base))
     whole = Likelihood(known, base, table / temperature, l2)
@@ -134,8 +135,9 @@ def log_likelihood(
     table, names = check_arc_features(network, features, None)
     weights = np.asarray(weights, np.float64)
     check_shape(weights, (len(names),), "weights", "[K]")
-    rewards = table @ weights + (0.0 if offset is None else np.asarray(offset, np.float64))
-    return trip_log_likelihood(network, rewards, trips, goal=goal, temperature=temperature)
+    base = np.zeros(network.arcs) if offset is None else np.asarray(offset, np.float64)
+    check_shape(base, (network.arcs,), "offset", "[E]")
+    return trip_log_likelihood(network, base + table @ weights, trips, goal=goal, temperature=temperature)
 
 
 class Likelihood:

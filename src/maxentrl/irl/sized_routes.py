@@ -14,7 +14,7 @@ from maxentrl.irl import routes
 from maxentrl.irl.estimate import Estimate, null_directions
 from maxentrl.irl.fitting import check_start
 from maxentrl.irl.link_size import LinkSizes, link_sizes, sized_sweep
-from maxentrl.irl.newton import Maximum, maximise
+from maxentrl.irl.newton import Maximum, check_max_steps, maximise
 from maxentrl.irl.route_evidence import Evidence, check_arc_rewards, evidence
 from maxentrl.irl.route_record import record
 from maxentrl.models.network import Network
@@ -49,6 +49,7 @@ def fit(
     """
     table, names = routes.check_arc_features(network, features, feature_names)
     check_penalty(l2)
+    check_max_steps(max_steps)
     check_arc_rewards(network, np.zeros(network.arcs), temperature)
     if NAME in names:
         raise InputError(f"the name {NAME!r} is taken by the link size itself; rename that feature.")

@@ -79,7 +79,9 @@ def fit(
             depend on the offset, or go against it.
         InfeasibleError: as `mce.fit`.
     """
-    check_setting(temperature, discount, horizon, 0.0)
+    if not isinstance(demos, Trajectories):
+        raise InputError(f"temperatures are estimated from Trajectories; got {type(demos).__name__}.")
+    factor = check_setting(temperature, discount, horizon)
     groups, which = _groups(demos)
     base = check_offset(mdp, offset)
     mdp = problem_in_float64(mdp).with_reward(base)
@@ -93,7 +95,7 @@ def fit(
         mdp.with_reward(np.zeros_like(base)),
         scaled.columns,
         1.0,
-        1.0 if discount is None else discount,
+        factor,
         horizon,
     )
     parts = table_parts(mdp, model, known, which, horizon)
