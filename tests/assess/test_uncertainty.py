@@ -97,13 +97,14 @@ def test_what_does_not_move_along_a_lost_direction_is_known_and_what_does_is_not
     np.testing.assert_allclose(on_identified(np.diag([2.0, 4.0]), np.zeros((0, 2))), np.diag([0.5, 0.25]))
 
 
-def test_draws_without_a_solution_are_counted_and_left_out():
+@pytest.mark.parametrize("quantity", ["start_value", "value", "policy", "flows"])
+def test_draws_without_a_solution_are_counted_and_left_out(quantity):
     p = np.zeros((2, 2, 2))
     p[0, 0, 0] = p[0, 1, 1] = p[1, :, 1] = 1
     mdp = TabularMDP(p, np.zeros((2, 2)), terminal=[False, True])
     # Staying costs 1 on average; where a draw pays more than log 2 for it, the loop pays for itself.
     reward = LinearReward(mdp, -np.array([[1.0, 0], [0, 0]])[..., None], temperature=1.0, discount=1.0)
-    found = sampled(reward.start_value, [1.0], [[4.0]], key=KEY, count=400)
+    found = sampled(getattr(reward, quantity), [1.0], [[4.0]], key=KEY, count=400)
     # Pr(w < -log 2) for w ~ N(1, 4), within five standard errors.
     share = 0.19854
     assert found.failed / 400 == pytest.approx(share, abs=5 * np.sqrt(share * (1 - share) / 400))

@@ -67,8 +67,7 @@ class LinearReward(eqx.Module):
             horizon=self.horizon,
             tolerance=1e-9,
         )
-        solved = jnp.isfinite(plan.error_bound)
-        return eqx.tree_at(lambda p: p.v, plan, jnp.where(solved, jnp.asarray(plan.v), jnp.nan))
+        return eqx.tree_at(lambda p: p.v, plan, _where_solved(plan, plan.v))
 
     def value(self, weights) -> Array:
         """[S], or [T+1, S] over a finite horizon, in units of reward."""
@@ -80,17 +79,24 @@ class LinearReward(eqx.Module):
 
     @in_double_precision
     def policy(self, weights) -> Array:
-        """pi(a|s), [S, A] or [T, S, A]."""
-        return jnp.exp(jnp.asarray(self.plan(weights).log_policy))
+        """pi(a|s), [S, A] or [T, S, A]; NaN where the problem has no finite solution."""
+        plan = self.plan(weights)
+        return _where_solved(plan, jnp.exp(jnp.asarray(plan.log_policy)))
 
     @in_double_precision
     def flows(self, weights) -> Array:
-        """Expected discounted choices [S, A] from the start, summed over time."""
-        log_policy = jnp.asarray(self.plan(weights).log_policy)
+        """Expected discounted choices [S, A] from the start, summed over time; NaN where the problem has no finite
+        solution."""
+        plan = self.plan(weights)
         taken = jnp.asarray(
-            occupancy(self.mdp.bare(), log_policy, discount=self.discount, horizon=self.horizon)
+            occupancy(self.mdp.bare(), plan.log_policy, discount=self.discount, horizon=self.horizon)
         )
-        return taken if self.horizon is None else taken.sum(0)
+        return _where_solved(plan, taken if self.horizon is None else taken.sum(0))
+
+
+def _where_solved(plan: Solution, values) -> Array:
+    """The policy of NaN values would be numbers: each quantity is marked by itself."""
+    return jnp.where(jnp.isfinite(plan.error_bound), jnp.asarray(values), jnp.nan)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
