@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import gammaln
 
 from irl.worlds import A, S, demonstrate, flow, key, policy, world
 from maxentrl import InputError, TabularMDP
@@ -86,6 +87,39 @@ def _stay():
         return np.log(np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]))
 
 
+@pytest.mark.parametrize("count", [96, 360, 1200])
+@pytest.mark.parametrize("p", [[1.0], [0.5, 0.5], [0.9, 0.1], [0.6, 0.2, 0.1, 0.1], [0.96, *[0.01] * 4]])
+def test_trajectories_that_repeat_by_chance_alone_seem_entered_twice_once_in_a_thousand_times(p, count):
+    rng, tried, ids = np.random.default_rng(0), 1000, [str(i) for i in range(count)]
+    alarms = sum(
+        explain_whole_copies(np.repeat(np.arange(len(p)), rng.multinomial(count, p)), ids, "trips")
+        is not None
+        for _ in range(tried)
+    )
+    # A binomial with a chance of 1e-3 exceeds 5 of 1000 less than once in a thousand times.
+    assert alarms <= 5
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5, 12])
+@pytest.mark.parametrize("kinds", [2, 3, 4])
+def test_counts_that_all_are_multiples_are_no_likelier_than_stated(k, kinds):
+    """Enumerated: Pr(k divides all counts | all kinds occur) of a multinomial, for many probabilities of the kinds."""
+    rng = np.random.default_rng(k)
+    bound = max(1 / k, 1 / np.sqrt(np.pi * k)) ** (kinds - 1)
+    chances = [np.full(kinds, 1 / kinds), *rng.dirichlet(np.ones(kinds), 20)]
+    for total in range(kinds * k, kinds * k + 3 * k + 1, k):
+        n = np.arange(1, total + 1)
+        for p in chances:
+            # Generating functions, coefficient by coefficient: the sum over counts of the product of p^n / n!.
+            terms = np.zeros((kinds, total + 1))
+            terms[:, 1:] = np.exp(n * np.log(total * p[:, None]) - gammaln(n + 1) - total * p[:, None])
+            every = divided = np.eye(total + 1)[0]
+            for row in terms:
+                every = np.convolve(every, row)[: total + 1]
+                divided = np.convolve(divided, np.where(np.arange(total + 1) % k == 0, row, 0))[: total + 1]
+            assert divided[total] <= bound * every[total] * (1 + 1e-9)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -93,12 +127,23 @@ def _stay():
         ({"horizon": 0}, "horizon must be at least 1 step"),
         ({"log_policy": np.zeros((2, 2))}, r"log_policy must have shape \[S, A\]"),
         ({"log_policy": np.zeros((2, 3, 2))}, r"log_policy must have shape \[horizon, S, A\]"),
+        (
+            {"log_policy": np.zeros((3, 2))},
+            r"log_policy must sum to 1.* state home sums to 2 \(1 such rows in all\)",
+        ),
+        ({"log_policy": np.full((3, 2), np.nan)}, r"state home sums to nan \(2 such"),
+        ({"log_policy": np.full((1, 3, 2), -np.inf)}, r"state home at time 0 sums to 0 \(2 such"),
+        (
+            {"log_policy": np.log([[0.5, 0.5]] * 3)},
+            "allowed actions of each live state; state road sums to 0.5",
+        ),
+        ({"mdp": MDP.with_initial([0.0, 0, 1])}, "initial has probability in terminal ones only"),
     ],
 )
 def test_samples_that_cannot_be_drawn_are_refused(change, sentence):
-    arguments = {"log_policy": np.zeros((3, 2)), "key": key(0), "count": 1, "horizon": 1} | change
+    arguments = {"mdp": MDP, "log_policy": _stay(), "key": key(0), "count": 1, "horizon": 1} | change
     with pytest.raises(InputError, match=sentence):
-        sample_trajectories(MDP, arguments.pop("log_policy"), **arguments)
+        sample_trajectories(arguments.pop("mdp"), arguments.pop("log_policy"), **arguments)
 
 
 def test_one_path_that_is_seen_too_often_is_noticed_among_common_ones():
@@ -144,12 +189,13 @@ def test_short_trajectories_that_repeat_by_chance_are_not_copies_and_doubled_lon
 
 def test_a_table_that_was_entered_twice_is_noticed_however_likely_its_trajectories_are():
     rng = np.random.default_rng(0)
-    short = rng.integers(0, 10, 100)  # a hundred trajectories of ten kinds: repeated by chance alone
+    short = rng.integers(0, 15, 100)  # a hundred trajectories of fifteen kinds: repeated by chance alone
     ids = [str(i) for i in range(300)]
     assert explain_whole_copies(short, ids, "trips") is None
     assert (
-        explain_whole_copies(np.tile(short[:9], 2), ids, "trips") is None
-    )  # 2^-9 is more than one in a thousand
+        explain_whole_copies(np.tile(np.arange(11), 2), ids, "trips") is None
+    )  # 2^-10 is more than half of one in a thousand
+    assert explain_whole_copies(np.tile(np.arange(12), 2), ids, "trips") is not None
     twice = explain_whole_copies(np.tile(short, 2), ids, "trips")
     kinds = len(set(short))
     assert twice is not None and twice.startswith(

@@ -22,7 +22,7 @@ from maxentrl.core.words import many
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays
 from maxentrl.irl.reward import choices
 from maxentrl.models.tabular import TabularMDP
-from maxentrl.models.transition import Dense
+from maxentrl.models.transition import SUM_TOLERANCE, Dense
 
 BATCH = 4096
 """Trajectories sampled side by side; more would only take memory."""
@@ -231,15 +231,23 @@ def explain_copies(demos: Trajectories, log_policy: np.ndarray, log_transitions:
 def explain_whole_copies(which: np.ndarray, ids: Sequence[str], name: str) -> str | None:
     """One sentence when all that was recorded seems to have been entered several times; else None.
 
-    It does where a number k above 1 divides how often each distinct record occurs. Of D distinct ones that would
-    happen by chance about once in k^D times, however likely each of them is.
+    It does where a number k above 1 divides how often each of D distinct records occurs. Were they independent, the
+    chance of that would be at most
+
+        max(1/k, 1/sqrt(pi k))^(D - 1)
+
+    however likely each of them is: the last count follows from the others, and one that is about k is k more often
+    than every k-th time. All k together may raise FALSE_ALARMS, k a share of 1 / (k (k - 1)) of them.
 
     Args:
         which: int [N], the distinct record that each record is. ids: of the records. name: what they are called.
     """
     _, first, inverse, repeats = np.unique(which, return_index=True, return_inverse=True, return_counts=True)
     times = int(np.gcd.reduce(repeats))
-    if times == 1 or len(repeats) * math.log(times) < -math.log(FALSE_ALARMS):
+    if times == 1:
+        return None
+    share = FALSE_ALARMS / (times * (times - 1))
+    if max(1 / times, 1 / math.sqrt(math.pi * times)) ** (len(repeats) - 1) > share:
         return None
     model = first[inverse]
     twin = int(np.flatnonzero(model != np.arange(len(model)))[0])
@@ -264,6 +272,10 @@ def sample_trajectories(
 
     Returns:
         `Trajectories`, each with the state that its last action led to.
+
+    Raises:
+        InputError: for shapes that do not fit, a start that is terminal for certain, and a policy whose probabilities
+            do not sum to 1 over the allowed actions of a live state.
     """
     check_horizon(horizon)
     if count < 1:
@@ -273,6 +285,19 @@ def sample_trajectories(
         check_shape(log_pi, (horizon, mdp.states, mdp.actions), "log_policy", "[horizon, S, A]")
     else:
         check_shape(log_pi, (mdp.states, mdp.actions), "log_policy", "[S, A]")
+    if not (np.asarray(mdp.initial) > 0)[~np.asarray(mdp.terminal)].any():
+        raise InputError(
+            "trajectories start in live states, and initial has probability in terminal ones only."
+        )
+    total = np.exp(np.asarray(log_pi)).sum(-1, where=choices(mdp))
+    wrong = ~(np.abs(total - 1) <= SUM_TOLERANCE["float32"]) & ~np.asarray(mdp.terminal)
+    if wrong.any():
+        *time, s = np.argwhere(wrong)[0]
+        when = f" at time {time[0]}" if time else ""
+        raise InputError(
+            f"log_policy must sum to 1, as probabilities, over the allowed actions of each live state; state "
+            f"{mdp.state_name(int(s))}{when} sums to {total[(*time, s)]:.6g} ({int(wrong.sum())} such rows in all)."
+        )
     states, actions = _roll(mdp.bare(), log_pi, jax.random.split(key, count), horizon)
     return trajectories_from_arrays(np.asarray(states), np.asarray(actions))
 
