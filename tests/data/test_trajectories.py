@@ -46,18 +46,44 @@ def test_rows_and_steps_tell_the_same():
     assert demos.ids == ("a", "b") and demos.groups == ("x", "y")
 
 
+def test_a_step_whose_number_cannot_be_stored_is_refused():
+    with pytest.raises(InputError, match=r"actions must hold numbers of at most 2147483647; entry \[0, 1\]"):
+        trajectories_from_steps(
+            np.zeros(2, int), np.array([0, 1]), np.array([0, 2**32]), np.array([-1, -1]), ids=("a",)
+        )
+
+
 def test_a_selection_keeps_what_belongs_to_its_rows_and_drops_needless_padding():
     demos = trajectories_from_arrays(STATES, ACTIONS, weights=np.array([1.0, 2.0]), ids=("a", "b"))
     taken = demos.take(np.array([False, True]))
     assert taken.states.tolist() == [[3]] and taken.weights.tolist() == [2.0] and taken.ids == ("b",)
-    with pytest.raises(InputError, match="holds no trajectory"):
-        demos.take(np.array([False, False]))
+    for nothing in ([], np.array([False, False])):
+        with pytest.raises(InputError, match="holds no trajectory"):
+            demos.take(nothing)
+    for wrong, found in (([True], r"bool \(1,\)"), ([[0, 1]], r"int64 \(1, 2\)"), ([0.5], "float64")):
+        with pytest.raises(
+            InputError, match="row numbers, or 2 truth values, one per trajectory; got " + found
+        ):
+            demos.take(wrong)
+    for wrong in ([0, 2], [-3]):
+        with pytest.raises(InputError, match=f"row numbers from 0 to 1; got {wrong[-1]}"):
+            demos.take(wrong)
 
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"actions": np.zeros((0, 3), int), "states": np.zeros((0, 3), int)}, "the demonstrations are empty"),
+        (
+            {"states": STATES + 2**32},
+            r"states must hold numbers of at most 2147483647; entry \[0, 0\] is 4294967296",
+        ),
+        (
+            {"actions": ACTIONS + np.array([0, 0, 2**32])},
+            r"actions must hold .* entry \[0, 2\] is 4294967297",
+        ),
+        ({"states": STATES.astype(np.uint64) + 2**33}, r"states must hold .* \[0, 0\] is"),
+        ({"next_states": np.full((2, 3), 2**32)}, r"next_states must hold .* \[0, 0\] is 4294967296"),
         ({"actions": ACTIONS * 1.0}, "actions must hold whole numbers; got float64"),
         ({"states": STATES[:, :2]}, r"as many columns as actions, or one more; got \(2, 2\)"),
         ({"actions": np.full((2, 3), -1)}, "between 1 and 3 steps; trajectory '0' has 0"),

@@ -62,8 +62,11 @@ def test_a_selection_keeps_what_belongs_to_each_trip(file):
     assert last.ids == ("t2",) and last.groups == ("bob",) and last.links.tolist() == [1, 2]
     both = trips.take([1, 0])
     assert both.bounds.tolist() == [0, 2, 5] and both.trip_of_link.tolist() == [0, 0, 1, 1, 1]
-    with pytest.raises(InputError, match="the selection holds no trip"):
-        trips.take([])
+    for nothing in ([], [False, False]):
+        with pytest.raises(InputError, match="the selection holds no trip"):
+            trips.take(nothing)
+    with pytest.raises(InputError, match=r"row numbers, or 2 truth values, one per trip; got bool \(3,\)"):
+        trips.take([True, False, True])
 
 
 @pytest.mark.parametrize(
@@ -98,6 +101,8 @@ def test_a_file_that_holds_no_trips_is_refused(file, text, message):
         ([[0, 1]], {"weights": [1, 2]}, r"weights must hold one entry per trip \(1\); got 2"),
         ([[0, 1]], {"groups": []}, "groups must hold one entry per trip"),
         ([[0, 1]], {"weights": [np.inf]}, "trip '0' has weight inf"),
+        ([[0, 1]], {"weights": [[1.0]]}, r"weights must have shape \[N\] = \(1\); got \(1, 1\)"),
+        ([[0, 1], [2**32, 1]], {}, "link numbers must be at most 2147483647; trip '1' has 4294967296"),
     ],
 )
 def test_sequences_that_are_no_trips_are_refused(sequences, more, message):

@@ -83,6 +83,24 @@ def check_choice(value: str, allowed: Sequence[str], name: str) -> None:
         raise InputError(f"{name} must be one of {', '.join(allowed)}; got {value!r}.")
 
 
+def selected(rows, count: int, what: str) -> np.ndarray:
+    """Row numbers from row numbers, or from a truth value for each of `count` rows; at least one of them."""
+    given = np.asarray(rows)
+    masks = given.dtype == bool and given.shape == (count,)
+    if given.size and not masks and (given.ndim != 1 or given.dtype.kind not in "iu"):
+        raise InputError(
+            f"a selection must be row numbers, or {count} truth values, one per {what}; "
+            f"got {given.dtype} {given.shape}."
+        )
+    if given.size and not masks and (given.min() < -count or given.max() >= count):
+        wrong = given.max() if given.max() >= count else given.min()
+        raise InputError(f"a selection must hold row numbers from 0 to {count - 1}; got {wrong}.")
+    found = np.arange(count)[given] if given.size else np.zeros(0, int)
+    if len(found) == 0:
+        raise InputError(f"the selection holds no {what}; at least one is needed.")
+    return found
+
+
 def check_shape(array, shape: tuple[int | None, ...], name: str, axes: str) -> None:
     """`array` has this shape (None matches any length); `axes` spells it for the message."""
     found = np.shape(array)

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maxentrl.core.check import InputError, check_memory
+from maxentrl.core.check import InputError, check_memory, selected
 from maxentrl.core.tables import Source
 from maxentrl.core.words import many
+
+LARGEST = np.iinfo(np.int32).max
+"""State, action or link number that can be stored."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,11 +61,9 @@ class Trajectories:
         """bool [N, T]: where there is a step, and not padding."""
         return np.arange(self.longest) < self.lengths[:, None]
 
-    def take(self, rows: np.ndarray) -> Trajectories:
+    def take(self, rows) -> Trajectories:
         """The trajectories with these row numbers (or a truth value for each), in this order."""
-        rows = np.arange(self.count)[np.asarray(rows)]
-        if len(rows) == 0:
-            raise InputError("the selection holds no trajectory; at least one is needed.")
+        rows = selected(rows, self.count, "trajectory")
         longest = int(self.lengths[rows].max())
         source = self.source
         if source is not None and source.rows is not None:
@@ -106,8 +107,8 @@ def trajectories_from_arrays(
 
     Raises:
         InputError: for shapes that do not fit, no trajectories, a trajectory without a step, negative numbers
-            inside a trajectory, weights that are not positive numbers, names that repeat, or a `next_states`
-            that contradicts the state recorded at the next step.
+            inside a trajectory, numbers that 32 bits cannot hold, weights that are not positive numbers, names
+            that repeat, or a `next_states` that contradicts the state recorded at the next step.
     """
     states, actions = _whole(states, "states"), _whole(actions, "actions")
     if actions.ndim != 2 or states.ndim != 2 or len(states) != len(actions):
@@ -185,7 +186,7 @@ def trajectories_from_steps(
     step = np.arange(len(trajectory)) - first[trajectory]
 
     def padded(values):
-        table = np.full((len(lengths), longest), -1, np.int32)
+        table = np.full((len(lengths), longest), -1, np.int64)
         table[trajectory, step] = values
         return table
 
@@ -204,10 +205,15 @@ def trajectories_from_steps(
 
 
 def _whole(values, name: str) -> np.ndarray:
+    """int64; what the 32 bits that they are stored in cannot hold is refused, as it would come back as another."""
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
         raise InputError(f"{name} must hold whole numbers; got {array.dtype}.")
-    return array
+    wrong = (array > LARGEST) | (array < -LARGEST)
+    if wrong.any():
+        at = tuple(np.argwhere(wrong)[0].tolist())
+        raise InputError(f"{name} must hold numbers of at most {LARGEST}; entry {list(at)} is {array[at]}.")
+    return array.astype(np.int64)
 
 
 def _lengths(lengths, actions: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
@@ -215,7 +221,7 @@ def _lengths(lengths, actions: np.ndarray, names: tuple[str, ...]) -> np.ndarray
     if lengths is None:
         ended = actions < 0
         lengths = np.where(ended.any(1), ended.argmax(1), longest)
-    lengths = _whole(lengths, "lengths").astype(np.int64)
+    lengths = _whole(lengths, "lengths")
     if lengths.shape != (len(actions),):
         raise InputError(
             f"lengths must hold one number per trajectory ({len(actions)}); got shape {lengths.shape}."

@@ -24,8 +24,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from maxentrl.core.check import InputError
+from maxentrl.core.check import InputError, check_shape, selected
 from maxentrl.core.tables import Source, as_numbers, read_columns
+from maxentrl.data.trajectories import LARGEST
 
 SHOWN = 8
 """Known names listed in a message; the rest are counted."""
@@ -91,10 +92,7 @@ class Trips:
 
     def take(self, rows) -> Trips:
         """The trips with these row numbers (or a truth value for each), in this order."""
-        rows = np.asarray(rows)
-        rows = np.arange(self.count)[rows] if rows.size else rows
-        if len(rows) == 0:
-            raise InputError("the selection holds no trip; at least one is needed.")
+        rows = selected(rows, self.count, "trip")
         places = np.concatenate([np.arange(int(self.bounds[i]), int(self.bounds[i + 1])) for i in rows])
         source = self.source
         if source is not None and source.rows is not None:
@@ -123,7 +121,8 @@ def trips_from_sequences(
         weights: [N] positive numbers. ids: N different names. groups: N names.
 
     Raises:
-        InputError: for no trip, a trip without a step, lengths that differ, weights that are not positive.
+        InputError: for no trip, a trip without a step, lengths that differ, numbers that 32 bits cannot hold, weights
+            that are not positive.
     """
     rows = [np.asarray(sequence) for sequence in sequences]
     if not rows:
@@ -147,13 +146,19 @@ def trips_from_sequences(
             f"({len(short)} such trips in all)."
         )
     counted = np.ones(len(rows)) if weights is None else np.asarray(weights, np.float64)
+    check_shape(counted, (len(rows),), "weights", "[N]")
     wrong = ~((counted > 0) & np.isfinite(counted))
     if wrong.any():
         i = int(wrong.argmax())
         raise InputError(f"weights must be positive numbers; trip {names[i]!r} has weight {counted[i]}.")
+    links, bounds = np.concatenate(rows), np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    if links.max() > LARGEST:
+        i = int((links > LARGEST).argmax())
+        name, link = names[int(np.searchsorted(bounds, i, "right")) - 1], int(links[i])
+        raise InputError(f"link numbers must be at most {LARGEST}; trip {name!r} has {link}.")
     return Trips(
-        links=np.concatenate(rows).astype(np.int32),
-        bounds=np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64),
+        links=links.astype(np.int32),
+        bounds=bounds.astype(np.int64),
         weights=counted,
         ids=names,
         groups=None if groups is None else tuple(map(str, groups)),
