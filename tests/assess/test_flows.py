@@ -43,6 +43,19 @@ def test_journeys_that_share_their_paths_are_less_surprising_one_by_one_than_cel
     np.testing.assert_allclose(given.standardised * np.sqrt(25 * 0.21 / 1.5), by_cell.standardised)
 
 
+def test_a_cell_on_which_all_journeys_agree_is_measured_by_the_model_s_own_deviation():
+    rng = np.random.default_rng(2)
+    # Start and goal are visited by all fifty, though the model lets some journeys fail; nobody visits the fourth.
+    journeys = np.column_stack([np.ones(50), rng.random(50) < 0.5, np.full(50, 2.0), np.zeros((50, 2))])
+    found = compare_flows(journeys, [49.9, 10.0, 99.0, 0.5, 0.0])
+    # A mean of 1.98 in whole numbers: 2 visits in 98 of 100 cases and 1 in the others, at least.
+    model = np.sqrt(50 * np.array([0.998 * 0.002, 0.98 * 0.02, 0.01 * 0.99]))
+    np.testing.assert_allclose(found.standardised[[0, 2, 3]], [0.1 / model[0], 1 / model[1], -0.5 / model[2]])
+    assert found.largest(1).tolist() == [1] and found.standardised[4] == 0
+    certain = compare_flows(np.ones((50, 2)), [50.0, 0.0])
+    assert certain.standardised.tolist() == [0, np.inf]
+
+
 def test_a_visit_where_none_can_be_is_infinitely_surprising():
     found = compare_flows([10.0, 1.0], [10.0, 0.0])
     assert found.standardised.tolist() == [0, np.inf] and found.chi_square == np.inf and found.p_value == 0

@@ -54,7 +54,8 @@ def compare_flows(observed, expected, *, variance=None, fitted: int = 0) -> Flow
     Args:
         observed: visits of each cell (state, arc or choice), in any shape; or [N, C] for N journeys one by one when
             `expected` is [C]: the deviation is then the one between journeys, which makes no assumption on how visits of
-            one journey hang together.
+            one journey hang together. Where all journeys agree it is the least that whole numbers with the expected
+            mean can have: the binomial one in a cell that a journey visits at most once.
         expected: predicted visits of each cell over all journeys, in the shape of the cells: for instance the number of
             journeys times `expected_flows(...).actions`, with the journeys' own starts as the start distribution.
         variance: of the counts, in the same shape; the expected counts (Poisson) unless given, or found from journeys.
@@ -83,13 +84,14 @@ def compare_flows(observed, expected, *, variance=None, fitted: int = 0) -> Flow
         if spread.shape != seen.shape or not (np.isfinite(spread) & (spread >= 0)).all():
             raise InputError("variance must hold one number of at least 0 for each cell.")
     elif by_journey:
-        spread = len(table) * table.var(0, ddof=1)
+        part = np.modf(predicted / len(table))[0]
+        spread = len(table) * np.where(np.ptp(table, 0) > 0, table.var(0, ddof=1), part * (1 - part))
     else:
         spread = predicted
     if seen.sum() == 0:
         raise InputError("observed holds no visits; there is nothing to compare.")
     gap = seen - predicted
-    # A cell that no journey could visit, and one did: infinitely far off.
+    # A cell that no journey, or every journey, visits for certain: any other number is infinitely far off.
     standardised = np.where(
         spread > 0, gap / np.sqrt(np.where(spread > 0, spread, 1.0)), np.copysign(np.inf, gap)
     )
