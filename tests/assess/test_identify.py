@@ -186,6 +186,10 @@ def test_bad_input_is_one_sentence():
         identify(mdp, np.zeros((2, 1)), discount=0.9, feature_names=("a", "b"))
     with pytest.raises(InputError, match=r"fisher must have shape \[K, K\] = \(1, 1\)"):
         identify(mdp, np.ones((2, 1)), discount=0.9, fisher=np.eye(2))
+    with pytest.raises(InputError, match="fisher must be finite; 1 entries are not"):
+        identify(mdp, np.ones((2, 1)), discount=0.9, fisher=[[np.nan]])
+    with pytest.raises(InputError, match="decisions must be a positive number; got 0"):
+        identify(mdp, np.ones((2, 1)), discount=0.9, fisher=[[1.0]], decisions=0)
     with pytest.raises(InputError, match="discount must be one number"):
         identify(mdp, np.ones((2, 1)), discount=-1)
     with pytest.raises(InputError, match="horizon must be at least 1"):

@@ -141,8 +141,13 @@ def test_bad_input_is_one_sentence():
         sampled(reward.value, weights, covariance, key=KEY, count=1)
     with pytest.raises(InputError, match="sampled needs a finite covariance"):
         sampled(reward.value, weights, np.diag([1, np.inf, 1]), key=KEY)
-    with pytest.raises(InputError, match="covariance must not be negative in any direction"):
-        sampled(reward.value, weights, -np.eye(3), key=KEY)
+    for road in (delta, lambda *arguments: sampled(*arguments, key=KEY)):
+        with pytest.raises(
+            InputError, match="covariance must not be negative in any direction; it is -1 in one"
+        ):
+            road(reward.value, weights, -np.eye(3))
+    with pytest.raises(InputError, match="covariance must be finite between weights whose variances are"):
+        delta(reward.value, weights, np.where(np.eye(3)[::-1] > 0, np.nan, 1) + np.diag([0, 1, 0]))
     with pytest.raises(InputError, match="of 3 draws 3 have no finite answer"):
         sampled(lambda w: w * np.nan, weights, covariance, key=KEY, count=3)
     with pytest.raises(InputError, match="an ensemble needs at least 2 members; got 1"):

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from maxentrl.core.check import check_shape
+from maxentrl.core.check import InputError, check_shape
 
 Kind = Literal["zero", "collinear", "constant", "shaping", "unseen"]
 
@@ -87,11 +87,18 @@ def directions(
     Args:
         levels: nested spaces of weights in units of `scale` [K], the last of them all that no data can tell.
         fisher: [K, K] information of the weights in some data, or None: then nothing is "unseen".
-        decisions: how many it sums over. temperature: of the demonstrator.
+        decisions: how many it sums over, more than 0. temperature: of the demonstrator.
+
+    Raises:
+        InputError: for a fisher that has another shape or is not finite, or no decisions.
     """
     if fisher is not None:
         matrix, count = np.asarray(fisher, np.float64), len(scale)
         check_shape(matrix, (count, count), "fisher", "[K, K]")
+        if not np.isfinite(matrix).all():
+            raise InputError(f"fisher must be finite; {int((~np.isfinite(matrix)).sum())} entries are not.")
+        if not 0 < decisions < np.inf:
+            raise InputError(f"decisions must be a positive number; got {decisions}.")
         per_decision = matrix * np.outer(scale, scale) * (float(temperature) ** 2 / float(decisions))
         never = levels[-1][1]
         levels = [*levels, ("unseen", np.concatenate([never, flat_rows(per_decision, never)]))]

@@ -150,16 +150,17 @@ def delta(quantity: Callable[[Any], Any], weights, covariance, *, null=None, lev
         level: in (0, 1).
 
     Raises:
-        InputError: for shapes that do not fit, or a level out of range.
+        InputError: for shapes that do not fit, a covariance that is negative in a direction, or a level out of range.
     """
     w, table = _check(weights, covariance, level)
+    blind = ~np.isfinite(np.diag(table))
+    known = np.where(np.outer(~blind, ~blind), table, 0.0)
+    _axes(known)
     value, slope = _linearise(quantity, w)
     value, slope = np.asarray(value, np.float64), np.asarray(slope, np.float64)
-    blind = ~np.isfinite(np.diag(table))
     lost = [np.eye(len(w))[blind]]
     if null is not None:
         lost.append(np.asarray(null, np.float64).reshape(-1, len(w)))
-    known = np.where(np.outer(~blind, ~blind), table, 0.0)
     variance = np.einsum("...k,kl,...l->...", slope, known, slope)
     moved = np.abs(slope @ np.concatenate(lost).T).max(-1, initial=0.0)
     unknown = moved > MOVES * np.abs(slope).max(initial=0.0)
@@ -201,10 +202,8 @@ def sampled(
             "sampled needs a finite covariance; leave out the weights that are not identified, or give "
             "on_identified(information, null)."
         )
-    size, axes = np.linalg.eigh((table + table.T) / 2)
-    if size[0] < -1e-9 * max(size[-1], 0.0):
-        raise InputError(f"covariance must not be negative in any direction; it is {size[0]:.3g} in one.")
-    value, draws = _sample(quantity, w, axes * np.sqrt(np.maximum(size, 0.0)), key, count)
+    size, axes = _axes(table)
+    value, draws = _sample(quantity, w, axes * np.sqrt(size), key, count)
     value, draws = np.asarray(value, np.float64), np.asarray(draws, np.float64)
     good = np.isfinite(draws).reshape(count, -1).all(1)
     if good.sum() < 2:
@@ -262,6 +261,17 @@ def _check(weights, covariance, level: float) -> tuple[np.ndarray, np.ndarray]:
     check_shape(table, (len(w), len(w)), "covariance", "[K, K]")
     _check_level(level)
     return w, table
+
+
+def _axes(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variances [K] along orthonormal columns [K, K]; negative ones beyond rounding, and numbers that are not
+    finite, are refused."""
+    if not np.isfinite(covariance).all():
+        raise InputError("covariance must be finite between weights whose variances are.")
+    size, axes = np.linalg.eigh((covariance + covariance.T) / 2)
+    if size[0] < -1e-9 * max(size[-1], 0.0):
+        raise InputError(f"covariance must not be negative in any direction; it is {size[0]:.3g} in one.")
+    return np.maximum(size, 0.0), axes
 
 
 def _check_level(level: float) -> None:
