@@ -102,6 +102,14 @@ def test_a_score_is_a_weighted_mean_over_clusters_with_the_error_of_a_ratio():
         score(trips, x[1:])
 
 
+def test_a_trip_of_probability_zero_is_foretold_infinitely_badly_for_certain():
+    trips = trips_from_sequences([[0, 1, 2]] * 3)
+    found = score(trips, [-1.0, -inf, -2.0])
+    assert found.per_trip == -inf and found.interval == (-inf, -inf)
+    better = score(trips, [1.0, inf, 2.0])
+    assert better.interval == (inf, inf)
+
+
 def test_drivers_who_know_the_reward_are_foretold_better_than_by_turn_frequencies():
     network, features, trips = town(5, "forced", count=400)
     seen, held = trips.take(range(200)), trips.take(range(200, trips.count))

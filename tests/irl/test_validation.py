@@ -90,6 +90,16 @@ def test_behaviour_cloning_counts_and_smooths_and_random_choice_is_even():
         behaviour_cloning(MDP, TRAIN, smoothing=-1.0)
 
 
+def test_a_decision_of_probability_zero_is_foretold_infinitely_badly_for_certain():
+    cloned = behaviour_cloning(MDP, TRAIN.take(np.arange(2)), smoothing=0.0)
+    for demos in (TEST, TEST.take(np.arange(1))):
+        held = score(MDP, cloned, demos, name="cloning")
+        assert held.per_decision == -np.inf and held.interval == (-np.inf, -np.inf)
+        assert (
+            str(held) == f"cloning: -inf over {8 * demos.count} decisions: some of them have probability zero"
+        )
+
+
 def test_the_right_reward_beats_cloning_which_beats_chance_on_decisions_not_seen():
     found = mce.fit(MDP, FEATURES, TRAIN, **FINITE)
     ours, cloned, random = compare(MDP, found, TRAIN, TEST)
@@ -130,14 +140,25 @@ def test_the_likelihood_ratio_of_a_true_small_model_is_chi_square():
 
 
 def fitted(**changes) -> Estimate:
-    options = {"demos": TRAIN, "features": FEATURES, **FINITE} | changes
-    return mce.fit(MDP, options.pop("features"), options.pop("demos"), **options)
+    options = {"mdp": MDP, "demos": TRAIN, "features": FEATURES, **FINITE} | changes
+    return mce.fit(options.pop("mdp"), options.pop("features"), options.pop("demos"), **options)
+
+
+OTHER = TabularMDP(np.asarray(MDP.transition_matrix())[::-1], np.zeros((S, A)))
 
 
 @pytest.mark.parametrize(
     ("small", "large", "sentence"),
     [
         ({"features": FEATURES[..., :2], "demos": TEST}, {}, "different demonstrations"),
+        ({"features": FEATURES[..., :2], "mdp": OTHER}, {}, "made in different worlds: transitions, prior"),
+        ({"features": FEATURES[..., :2], "mdp": MDP.with_prior("counting")}, {}, "made in different worlds"),
+        ({"features": FEATURES[..., :2], "discount": 0.9}, {}, "made in different ways: discount differs"),
+        (
+            {"features": FEATURES[..., :2], "temperature": 2.0},
+            {},
+            "made in different ways: temperature differs",
+        ),
         ({"features": FEATURES[..., :2], "l2": 1.0}, {}, "made in different ways: l2 differs"),
         ({"features": FEATURES[..., :2], "l2": 1.0}, {"l2": 1.0}, "without a penalty"),
         ({"features": FEATURES[..., :2], "loss": "moments"}, {"loss": "moments"}, "maximise a likelihood"),

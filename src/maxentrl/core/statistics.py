@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 
 from maxentrl.core.check import InputError
 
@@ -82,6 +84,31 @@ def probability_of_improvement(x, y, *, seed: int = 0, resamples: int = RESAMPLE
     columns = random.integers(len(y), size=(resamples, len(y)))
     drawn = np.array([wins[np.ix_(i, j)].mean() for i, j in zip(rows, columns, strict=True)])
     return Estimate(float(wins.mean()), *_ends(drawn))
+
+
+def ratio_with_interval(totals, sizes, confidence: float) -> tuple[float, float, tuple[float, float]]:
+    """sum of totals / sum of sizes over n independent clusters, its standard error, and its interval.
+
+        error = sqrt(n / (n - 1) * sum of (total - ratio * size)^2) / sum of sizes
+
+    The interval is symmetric and normal. With one cluster the error is infinite. A ratio of -inf (something of
+    probability zero was seen) is so whatever else is drawn: both ends are it, and the error is infinite.
+
+    Args:
+        totals, sizes: [n]. confidence: of the interval, in (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise InputError(f"confidence must lie in (0, 1); got {confidence}.")
+    totals, sizes = np.asarray(totals, np.float64), np.asarray(sizes, np.float64)
+    ratio, count = float(totals.sum() / sizes.sum()), len(totals)
+    if not math.isfinite(ratio):
+        return ratio, math.inf, (ratio, ratio)
+    error = math.inf
+    if count > 1:
+        rest = totals - ratio * sizes
+        error = math.sqrt(count / (count - 1) * float(rest @ rest)) / float(sizes.sum())
+    width = float(norm.ppf(0.5 + confidence / 2)) * error
+    return ratio, error, (ratio - width, ratio + width)
 
 
 def _scores(scores) -> np.ndarray:

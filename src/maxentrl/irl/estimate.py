@@ -24,11 +24,12 @@ KINDS: dict[str, str] = {
 
 class Identity(NamedTuple):
     """Hashes that tell what an estimate was made from: the demonstrations, each column of features, the
-    offset."""
+    offset, the world (transitions, prior and terminal states; or the arcs of a network)."""
 
     data: str
     columns: tuple[str, ...]
     offset: str
+    world: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -306,13 +306,16 @@ def clusters(demos: Trajectories) -> np.ndarray:
 
 
 def identity(task: Task, demos: Trajectories | np.ndarray) -> Identity:
-    """Hashes by which estimates can be told to come from the same demonstrations and features."""
+    """Hashes by which estimates can be told to come from the same demonstrations, features and world."""
     if isinstance(demos, Trajectories):
         tables = (demos.states, demos.actions, demos.next_states, demos.lengths, demos.weights)
     else:
         tables = (np.asarray(demos, float),)
     columns = tuple(fingerprint(task.table[..., k]) for k in range(len(task.names)))
-    return Identity(fingerprint(*tables), columns, fingerprint(np.asarray(task.model.offset)))
+    # What follows successors and probabilities is the same entries in another order.
+    world = (*jax.tree.leaves(task.mdp.transition)[:2], task.mdp.log_prior, task.mdp.terminal)
+    offset = fingerprint(np.asarray(task.model.offset))
+    return Identity(fingerprint(*tables), columns, offset, fingerprint(*map(np.asarray, world)))
 
 
 def fingerprint(*tables: np.ndarray) -> str:

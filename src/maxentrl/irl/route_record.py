@@ -95,6 +95,7 @@ def record(
         identity=Identity(
             fingerprint(trips.links, trips.bounds, trips.weights),
             tuple(fingerprint(column * temperature) for column in whole.columns),
-            fingerprint(whole.fixed * temperature),
+            fingerprint(whole.log_weight(np.zeros(len(names))) * temperature + 0.0),  # not -0.0
+            fingerprint(known.asked.network.arc_from, known.asked.network.arc_to),
         ),
     )

@@ -10,9 +10,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import norm
 
 from maxentrl.core.check import InputError, check_shape
+from maxentrl.core.statistics import ratio_with_interval
 from maxentrl.data.trips import Trips
 from maxentrl.irl.route_evidence import Evidence
 
@@ -22,7 +22,8 @@ class TripScore(NamedTuple):
 
     log_likelihood: sum of weight * log p(trip), nats. trips, decisions: summed weights. per_trip: log_likelihood /
     trips. standard_error: of per_trip, over independent clusters; inf for one. interval: of per_trip, at
-    `confidence`, symmetric and normal. clusters: trips, or groups of them where groups are given.
+    `confidence`, symmetric and normal; where per_trip is not finite, both ends are it. clusters: trips, or groups
+    of them where groups are given.
     """
 
     name: str
@@ -46,19 +47,12 @@ def score(trips: Trips, log_path, *, name: str = "reward", confidence: float = 0
     """
     single = np.asarray(log_path, np.float64)
     check_shape(single, (trips.count,), "log_path", "[N]")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence must lie in (0, 1); got {confidence}.")
     which = np.arange(trips.count)
     if trips.groups is not None:
         which = np.unique(np.array(trips.groups), return_inverse=True)[1].reshape(-1)
     total = np.bincount(which, trips.weights * single)
     weight = np.bincount(which, trips.weights)
-    each = float(total.sum() / weight.sum())
-    count, error = len(total), math.inf
-    if count > 1 and math.isfinite(each):
-        rest = total - each * weight
-        error = math.sqrt(count / (count - 1) * float(rest @ rest)) / float(weight.sum())
-    width = float(norm.ppf(0.5 + confidence / 2)) * error
+    each, error, interval = ratio_with_interval(total, weight, confidence)
     return TripScore(
         name=name,
         log_likelihood=float(total.sum()),
@@ -66,9 +60,9 @@ def score(trips: Trips, log_path, *, name: str = "reward", confidence: float = 0
         decisions=float(trips.weights @ (np.diff(trips.bounds) - 1)),
         per_trip=each,
         standard_error=error,
-        interval=(each - width, each + width),
+        interval=interval,
         confidence=confidence,
-        clusters=count,
+        clusters=len(total),
     )
 
 

@@ -28,7 +28,7 @@ from maxentrl.data.trajectories import Trajectories
 from maxentrl.data.trips import Trips
 from maxentrl.infer.first_passage import Goal
 from maxentrl.irl import mce, routes
-from maxentrl.irl.estimate import Estimate, Identity
+from maxentrl.irl.estimate import Estimate
 from maxentrl.irl.fitting import check_setting, check_start, fingerprint, linear_model
 from maxentrl.irl.reward import check_features, check_offset, choices
 from maxentrl.irl.route_evidence import check_arc_rewards
@@ -216,9 +216,11 @@ class _Scaled:
         warnings += explain_groups(found, groups, reference, common)
         free = len(best.argument) - count
         assert first.identity is not None
-        labels, columns, offset = fingerprint(which), first.identity.columns, first.identity.offset
-        whose = Identity(
-            f"{first.identity.data} {labels}", columns[:count], columns[count] if self.pinned else offset
+        columns, offset = first.identity.columns, first.identity.offset
+        whose = first.identity._replace(
+            data=f"{first.identity.data} {fingerprint(which)}",
+            columns=columns[:count],
+            offset=columns[count] if self.pinned else offset,
         )
         estimate = dataclasses.replace(
             first,

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from maxentrl.core.check import InputError, check_shape
 from maxentrl.core.precision import in_double_precision
+from maxentrl.core.statistics import ratio_with_interval
 from maxentrl.core.words import many
 from maxentrl.data.split import By, folds
 from maxentrl.data.trajectories import Trajectories
@@ -31,7 +32,8 @@ class HeldOut(NamedTuple):
 
     log_likelihood: sum of weight * log pi(a|s), nats. per_decision: the same over the weighted number of
     `decisions`. standard_error: of per_decision, as a ratio of sums over independent clusters; inf for one
-    cluster. interval: of per_decision, at `confidence`, symmetric and normal.
+    cluster. interval: of per_decision, at `confidence`, symmetric and normal. Where a decision has probability
+    zero, both are -inf, and so are the ends of the interval.
     clusters: trajectories, or groups of them where groups are given.
     """
 
@@ -46,8 +48,11 @@ class HeldOut(NamedTuple):
 
     def __str__(self) -> str:
         low, high = self.interval
+        scored = f"{self.name}: {self.log_likelihood:.6f} over {many(self.decisions, 'decision')}"
+        if self.log_likelihood == -math.inf:
+            return f"{scored}: some of them have probability zero"
         return (
-            f"{self.name}: {self.log_likelihood:.6f} over {many(self.decisions, 'decision')}, {self.per_decision:.6f} each "
+            f"{scored}, {self.per_decision:.6f} each "
             f"({100 * self.confidence:g} % interval {low:.6f} to {high:.6f})"
         )
 
@@ -154,22 +159,14 @@ def score(
 
 
 def _scored(demos: Trajectories, single: np.ndarray, name: str, confidence: float) -> HeldOut:
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence must lie in (0, 1); got {confidence}.")
     which = np.arange(demos.count)
     if demos.groups is not None:
         which = np.unique(np.array(demos.groups), return_inverse=True)[1]
     total = np.bincount(which, demos.weights * single)
     steps = np.bincount(which, demos.weights * demos.lengths)
-    each = total.sum() / steps.sum()
-    count, error = len(total), math.inf
-    if count > 1 and math.isfinite(each):
-        rest = total - each * steps
-        error = math.sqrt(count / (count - 1) * float(rest @ rest)) / float(steps.sum())
-    width = float(norm.ppf(0.5 + confidence / 2)) * error
-    interval = (each - width, each + width)
+    each, error, interval = ratio_with_interval(total, steps, confidence)
     return HeldOut(
-        name, float(total.sum()), float(steps.sum()), float(each), error, interval, confidence, count
+        name, float(total.sum()), float(steps.sum()), each, error, interval, confidence, len(total)
     )
 
 
@@ -237,8 +234,8 @@ def cross_validate(
 def likelihood_ratio(small: Estimate, large: Estimate) -> Ratio:
     """Test whether the features that `large` has and `small` has not are needed (Wilks 1938).
 
-    Both must come from the same demonstrations by the same method, without a penalty, and the features of
-    `small` must be among those of `large`. Trajectories are taken for independent, and the model for right.
+    Both must come from the same demonstrations in the same world by the same method, without a penalty, and the
+    features of `small` must be among those of `large`. Trajectories are taken for independent, and the model for right.
 
     Raises:
         InputError: when the two cannot be compared, saying why.
@@ -247,6 +244,11 @@ def likelihood_ratio(small: Estimate, large: Estimate) -> Ratio:
         raise InputError("these estimates do not know what they were made from, so nothing can be tested.")
     if small.identity.data != large.identity.data:
         raise InputError("the two estimates were made from different demonstrations.")
+    if small.identity.world != large.identity.world:
+        raise InputError(
+            "the two estimates were made in different worlds: transitions, prior or terminal states differ, or the "
+            "network."
+        )
     if (small.method, small.settings) != (large.method, large.settings):
         odd = [k for k in small.settings if small.settings[k] != large.settings.get(k)]
         raise InputError(
