@@ -69,7 +69,7 @@ def warned(here, *words):
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        ("", "trips.csv: the demonstrations are empty"),
+        ("", "trips.csv holds no row of demonstrations"),
         (
             "a,x,home,walk,park\na,x,pub,on,work",
             "trips.csv, row 3: unknown state 'pub'; known are home, park, road",

@@ -31,6 +31,28 @@ def test_a_header_that_declares_another_size_than_is_stored_is_refused(shape, tm
             read(path, ("x",))
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (True, True)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 'a')}",
+        "{'descr': ('<f8', 3, 4, 5), 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': " + "(" * 3000,
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1L,",
+        "{" * 300 + "}" * 300,
+        "'''",
+        "\x00",
+    ],
+)
+def test_a_header_that_describes_no_array_is_refused(header, tmp_path):
+    path, text = tmp_path / "bad.npz", header.encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(8))
+    for read in (read_headers, read_npz):
+        with pytest.raises(InputError, match=r"bad\.npz"):
+            read(path, ("x",))
+
+
 def test_more_than_the_memory_at_hand_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "large.npz"
     np.savez_compressed(path, x=np.zeros(1000))

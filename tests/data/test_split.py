@@ -70,7 +70,7 @@ def test_labels_and_names_split_too(tmp_path):
         (lambda: split_by_ids(DEMOS, ["trip 99"]), "no trajectory is called 'trip 99'"),
         (lambda: split_by_ids(DEMOS, DEMOS.ids), "at least one trajectory on each side"),
         (lambda: split_by_label(DEMOS, {"trip 0": "a"}), r"'trip 1' has no label \(19 such"),
-        (lambda: read_labels("nowhere.csv"), "nowhere.csv cannot be read as a table"),
+        (lambda: read_labels("nowhere.csv"), "no file of labels at nowhere.csv"),
     ],
 )
 def test_what_cannot_be_split_is_refused(act, sentence):
@@ -83,10 +83,19 @@ def test_an_unknown_unit_is_refused(as_shipped):
         split(DEMOS, test=0.5, key=key(0), by="day")  # type: ignore[arg-type]
 
 
+def test_labels_are_read_without_the_spaces_around_them(tmp_path):
+    (tmp_path / "split.csv").write_text("trajectory , split\n a ,x \nb,y\n")
+    assert read_labels(tmp_path / "split.csv") == {"a": "x", "b": "y"}
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("trajectory,part\na,b\n", "must have a column split; it has trajectory, part"),
+        (
+            "trajectory,part\na,b\n",
+            "must have the columns trajectory, split; split is missing among trajectory, part",
+        ),
+        ("trajectory,split\na\n", "row 2: 2 fields are expected; got 1"),
         ("trajectory,split\na,x\na,y\n", "row 3: trajectory 'a' has more than one label"),
     ],
 )

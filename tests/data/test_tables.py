@@ -110,6 +110,35 @@ def test_a_compressed_table_is_a_table(tmp_path):
     assert read_trajectories(tmp_path / "d.csv.gz", NAMED).steps == 1
 
 
+def test_a_compressed_table_with_a_wrong_byte_is_read_as_it_was_or_refused(tmp_path):
+    whole = gzip.compress(
+        b"trajectory,state,action\n" + b"".join(b"a,home,go\nb,road,stay\n" for _ in range(40))
+    )
+    path, refused = tmp_path / "d.csv.gz", []
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1 :])
+        try:
+            assert read_trajectories(path, NAMED).steps == 80
+        except InputError as error:
+            refused.append(str(error))
+    assert len(refused) > len(whole) / 2
+    assert all("d.csv.gz cannot be read as a table of demonstrations" in sentence for sentence in refused)
+
+
+def test_names_that_a_table_would_not_give_back_are_not_written(tmp_path):
+    demos = trajectories_from_arrays([[0]], [[1]], ids=["a "], groups=["x"])
+    with pytest.raises(
+        InputError, match=r"name of a trajectory in a CSV file must not begin or end .* got 'a '"
+    ):
+        write_trajectories(tmp_path / "d.csv", demos)
+    spaced = NAMED._replace(state_names=("home", "road", " work"))
+    with pytest.raises(InputError, match=r"name of a state .* got ' work'"):
+        write_trajectories(tmp_path / "d.csv", demos.__class__(**vars(demos) | {"ids": ("a",)}), spaced)
+    assert not list(tmp_path.iterdir())
+    write_trajectories(tmp_path / "d.npz", demos)
+    assert read_trajectories(tmp_path / "d.npz", NAMED).ids == ("a ",)
+
+
 def test_nothing_half_written_is_left_behind(tmp_path):
     demos = trajectories_from_arrays(np.array([[0, 7]]), np.array([[1, 1]]))
     with pytest.raises(IndexError):
@@ -129,9 +158,10 @@ def test_a_hundred_thousand_rows_take_about_a_second(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "must have the columns trajectory, state and action; trajectory is missing"),
+        ("", "must have the columns trajectory, state, action; trajectory is missing"),
         ("trajectory,state\na,home\n", "action is missing among trajectory, state"),
-        ("trajectory,state,action\n", "the demonstrations are empty"),
+        ("trajectory,state,action\n", "holds no row of demonstrations"),
+        ("trajectory,state,action,t,t\na,home,go,0,1\n", "names the column t more than once"),
         ("trajectory,state,action\na,home\n", "row 2: 3 fields are expected; got 2"),
         (
             "trajectory,state,action\na,home,go\n\na,sea,go\n",
@@ -155,13 +185,17 @@ def test_a_hundred_thousand_rows_take_about_a_second(tmp_path):
             "trajectory,state,action,t\na,home,go,0\na,road,go,2\n",
             "row 3: in trajectory 'a' t jumps from 0 to 2",
         ),
-        ("trajectory,state,action,t\na,home,go,x\n", "row 2: t must be a whole number; got 'x'"),
+        *(
+            (f"trajectory,state,action,t\na,home,go,{t}\n", f"row 2: t must be a whole number .*; got {t!r}")
+            for t in ("x", "--1", "²", "1.5", str(2**63))
+        ),
         (
             "trajectory,state,action,weight\na,home,go,1\na,home,go,2\n",
             "'a' has more than one weight: '1' and '2'",
         ),
-        ("trajectory,state,action,weight\na,home,go,x\n", "weight must be a number"),
-        ("trajectory,state,action,weight\na,home,go,nan\n", "weights must be positive numbers"),
+        ("trajectory,state,action,weight\na,home,go,x\n", "row 2: weight must be a number; got 'x'"),
+        ("trajectory,state,action,weight\na,home,go,nan\n", "row 2: weight must be a number; got 'nan'"),
+        ("trajectory,state,action,weight\na,home,go,0\n", "weights must be positive numbers"),
         ("trajectory,state,action\na,home,\na,road,go\n", "row 2: the action is empty; only the last row"),
         ("trajectory,state,action\na,home,\n", "trajectory 'a' holds no action"),
         (
@@ -207,6 +241,9 @@ def test_an_archive_is_never_unpickled_and_its_numbers_are_checked(tmp_path):
         read_trajectories(path, NAMED)
     with pytest.raises(InputError, match=r"states declares shape .* but 48 bytes are stored"):
         read_trajectories(with_false_header(path, "states"), NAMED)
+    np.savez(path, states=[[0]], actions=[[1]], ids=np.array([b"\xff"]))
+    with pytest.raises(InputError, match=r"d\.npz: ids must be text; it holds the bytes b'\\xff'"):
+        read_trajectories(path, NAMED)
     path.write_bytes(pickle.dumps([1]))
     with pytest.raises(InputError, match="cannot be read as an npz archive"):
         read_trajectories(path, NAMED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -14,8 +15,11 @@ import numpy as np
 
 from maxentrl.core.check import InputError, check_memory
 
-BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""What reading a damaged archive can raise."""
+BROKEN = (
+    *(OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+    *(MemoryError, SyntaxError, TypeError, tokenize.TokenError),
+)
+"""What reading a damaged archive can raise; the second line is from headers, which are Python literals."""
 
 
 class Header(NamedTuple):
@@ -112,6 +116,6 @@ def _header(
         raise InputError(
             f"{path}: {key} holds Python objects, which are never loaded; store numbers or text."
         )
-    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != size:
+    if any(isinstance(n, bool) or n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != size:
         raise InputError(f"{path}: {key} declares shape {shape} of {dtype}, but {size} bytes are stored.")
     return Header(shape, dtype, size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 
 from maxentrl.core.check import InputError, check_choice
+from maxentrl.core.tables import read_columns
 from maxentrl.data.trajectories import Trajectories
 
 By = Literal["trajectory", "group"]
@@ -91,23 +91,11 @@ def read_labels(
     Args:
         column: holds the labels. trajectory: holds the ids.
     """
-    path = Path(path)
+    columns, rows = read_columns(path, (trajectory, column), "labels")
     labels: dict[str, str] = {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            names = reader.fieldnames or ()
-            for name in (trajectory, column):
-                if name not in names:
-                    raise InputError(f"{path.name} must have a column {name}; it has {', '.join(names)}.")
-            for row in reader:
-                label = row[column] or ""
-                if labels.setdefault(row[trajectory], label) != label:
-                    raise InputError(
-                        f"{path.name}, row {reader.line_num}: trajectory {row[trajectory]!r} has more than one label."
-                    )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path.name} cannot be read as a table: {error}") from error
+    for name, label, row in zip(columns[trajectory], columns[column], rows, strict=True):
+        if labels.setdefault(name, label) != label:
+            raise InputError(f"{Path(path).name}, row {row}: trajectory {name!r} has more than one label.")
     return labels
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import codecs
 import csv
 import dataclasses
-import gzip
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ import numpy as np
 from maxentrl.core.check import InputError
 from maxentrl.core.files import open_atomically
 from maxentrl.core.npz import npz_keys, read_npz
-from maxentrl.core.tables import Source
+from maxentrl.core.tables import Source, as_numbers, read_columns
 from maxentrl.data.trajectories import Trajectories, trajectories_from_arrays, trajectories_from_steps
 
 NPZ_KEYS = ("states", "actions", "lengths", "next_states", "weights", "ids", "groups")
@@ -86,7 +85,7 @@ def write_trajectories(
         mdp: the problem, when a CSV file shall hold its names of states and actions instead of numbers.
 
     Raises:
-        InputError: for another ending, or if the file cannot be written.
+        InputError: for another ending, names that a CSV file would not give back, or if the file cannot be written.
     """
     path = Path(path)
     if path.suffix == ".npz":
@@ -109,6 +108,18 @@ def _rows(demos: Trajectories, mdp: Vocabulary | None) -> Iterator[Sequence[obje
     states = None if mdp is None else mdp.state_names
     actions = None if mdp is None else mdp.action_names
     groups = demos.groups
+    for names, what in (
+        (demos.ids, "trajectory"),
+        (states, "state"),
+        (actions, "action"),
+        (groups, "group"),
+    ):
+        odd = next((name for name in names or () if name != name.strip()), None)
+        if odd is not None:
+            raise InputError(
+                f"the name of a {what} in a CSV file must not begin or end with a space, which is not read back; "
+                f"got {odd!r}."
+            )
     yield ["trajectory", "t", "state", "action", "next_state", "weight", *(["group"] if groups else [])]
     for i, length in enumerate(demos.lengths):
         shared = [float(demos.weights[i]), *([groups[i]] if groups else [])]
@@ -133,7 +144,7 @@ def _read_npz(path: Path, mdp: Vocabulary) -> Trajectories:
                 f"{path.name} must hold the arrays states and actions; "
                 f"{key} is missing among {', '.join(npz_keys(path)) or 'none'}."
             )
-    found |= {key: found[key].ravel().astype(str).tolist() for key in ("ids", "groups") if key in found}
+    found |= {key: _text(found[key], key, path) for key in ("ids", "groups") if key in found}
     demos = trajectories_from_arrays(found.pop("states"), found.pop("actions"), **found)
     for name, array, known in (
         ("state", demos.states, mdp.states),
@@ -149,11 +160,18 @@ def _read_npz(path: Path, mdp: Vocabulary) -> Trajectories:
     return dataclasses.replace(demos, source=Source(path.name, None))
 
 
+def _text(names: np.ndarray, key: str, path: Path) -> list[str]:
+    try:
+        return names.ravel().astype(str).tolist()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name}: {key} must be text; it holds the bytes {error.object!r}.") from None
+
+
 def _read_csv(path: Path, mdp: Vocabulary) -> Trajectories:
-    columns, rows = _columns(path)
+    columns, rows = read_columns(path, ("trajectory", "state", "action"), "demonstrations")
     index: dict[str, int] = {}
     trajectory = np.array([index.setdefault(name, len(index)) for name in columns["trajectory"]])
-    ids = tuple(index)
+    ids, first = tuple(index), np.unique(trajectory, return_index=True)[1]
     state = _numbers(columns["state"], mdp.state_names, mdp.states, "state", path, rows)
     action = _numbers(columns["action"], mdp.action_names, mdp.actions, "action", path, rows, empty=True)
     blank = [""] * len(rows)
@@ -194,38 +212,10 @@ def _read_csv(path: Path, mdp: Vocabulary) -> Trajectories:
         action[~arrival],
         known[~arrival],
         ids=ids,
-        weights=None if weights is None else _floats(weights, path),
+        weights=None if weights is None else as_numbers(weights, "weight", path, rows[first]),
         groups=groups,
         source=Source(path.name, rows[~arrival]),
     )
-
-
-def _columns(path: Path) -> tuple[dict[str, list[str]], np.ndarray]:
-    """The file's columns as text, and the row number of each line as an editor counts them."""
-    try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            lines = [(reader.line_num, row) for row in reader if row]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path.name} cannot be read as a table: {error}") from error
-    for name in ("trajectory", "state", "action"):
-        if name not in header:
-            raise InputError(
-                f"{path.name} must have the columns trajectory, state and action; "
-                f"{name} is missing among {', '.join(header)}."
-            )
-    if not lines:
-        raise InputError(f"{path.name}: the demonstrations are empty: there is no step in them.")
-    wrong = next(((number, row) for number, row in lines if len(row) != len(header)), None)
-    if wrong:
-        raise InputError(
-            f"{path.name}, row {wrong[0]}: {len(header)} fields are expected; got {len(wrong[1])}."
-        )
-    table = zip(*(row for _, row in lines), strict=True)
-    columns = {name: [cell.strip() for cell in column] for name, column in zip(header, table, strict=True)}
-    return columns, np.array([number for number, _ in lines])
 
 
 def _numbers(
@@ -255,11 +245,21 @@ def _numbers(
 def _times(cells, path: Path, rows: np.ndarray) -> np.ndarray | None:
     if cells is None:
         return None
+    found = [_whole(cell) for cell in cells]
+    if None in found:
+        i = found.index(None)
+        raise InputError(
+            f"{path.name}, row {rows[i]}: t must be a whole number of 64 bits; got {cells[i]!r}."
+        )
+    return np.array(found, np.int64)
+
+
+def _whole(cell: str) -> int | None:
     try:
-        return np.array([int(cell) for cell in cells])
+        number = int(cell)
     except ValueError:
-        i = next(i for i, cell in enumerate(cells) if not cell.lstrip("+-").isdigit())
-        raise InputError(f"{path.name}, row {rows[i]}: t must be a whole number; got {cells[i]!r}.") from None
+        return None
+    return number if abs(number) < 2**63 else None
 
 
 def _check_times(time, trajectory, last, ids, path: Path, rows: np.ndarray) -> None:
@@ -290,10 +290,3 @@ def _shared(cells, trajectory: np.ndarray, ids, what: str, path: Path) -> tuple[
                 f"{path.name}: trajectory {ids[i]!r} has more than one {what}: {value[i]!r} and {cell!r}."
             )
     return tuple(value[i] for i in range(len(ids)))
-
-
-def _floats(cells: Sequence[str], path: Path) -> np.ndarray:
-    try:
-        return np.array([float(cell) for cell in cells])
-    except ValueError as error:
-        raise InputError(f"{path.name}: weight must be a number; {error}.") from None
