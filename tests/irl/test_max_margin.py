@@ -1,5 +1,6 @@
 """Maximum margin planning: the objective is what it says, its minimum is proven, and what is learned carries over."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -291,15 +292,17 @@ def other(**changes) -> list[mm.Example]:
         "features": ONE.features,
         "demos": ONE.demos,
         "loss": ONE.loss,
+        "name": "odd",
         **changes,
     }
-    return [EXAMPLES[1], mm.Example(name="odd", **fields)]
+    return [EXAMPLES[1], mm.Example(**fields)]
 
 
 @pytest.mark.parametrize(
     ("examples", "options", "sentence"),
     [
         ([], {}, "there are no examples"),
+        (other(name="m4"), {}, "names of examples must differ from each other; 'm4' occurs more than once"),
         (EXAMPLES, {"discount": None}, "give a discount below 1, a horizon"),
         (EXAMPLES, {"discount": 1.0}, "needs a ceiling below 0, so that no loop pays for itself; got None"),
         (EXAMPLES, {"discount": 1.0, "ceiling": 0.0}, "needs a ceiling below 0"),
@@ -325,6 +328,17 @@ def other(**changes) -> list[mm.Example]:
 def test_what_cannot_be_learned_from_is_refused_with_a_sentence(examples, options, sentence):
     with pytest.raises(InputError, match=sentence):
         mm.fit(examples, **{**SETTING, **options})
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_search_to_which_no_plan_tells_anything_new_ends_and_says_so(power):
+    # Features times s under lambda are features under lambda / s^2: here 1e-16 of it, which is about rounding.
+    large = [dataclasses.replace(one, features=1e8 * one.features) for one in EXAMPLES]
+    found = mm.fit(large, power=power, **SETTING)
+    assert len(found.history) < 20 and not found.converged and found.gap > 0
+    assert "No further plan told anything new: the features are so large" in found.verdict
+    # What is proven stays true: without a length to pay for, weights of those features reach the lowest slack.
+    assert found.bound <= enumerated_minimum(power, 1e-6) <= found.objective
 
 
 def test_unknown_methods_and_powers_are_refused(as_shipped):

@@ -18,13 +18,15 @@ from maxentrl.irl.min_norm import project
 @dataclasses.dataclass
 class Found:
     """weights: [K], the best ones met; best: the objective there; history: of the objective; bound: no weights have a
-    lower one; interrupted: whether somebody stopped the search."""
+    lower one; interrupted: whether somebody stopped the search; stalled: whether the best weights of the program of
+    all cuts led to no new one, though the gap was still open."""
 
     weights: np.ndarray
     best: Value
     history: list[float]
     bound: float = 0.0
     interrupted: bool = False
+    stalled: bool = False
 
     def meet(self, w: np.ndarray, value: Value) -> None:
         """Keep the better ones."""
@@ -45,10 +47,13 @@ def cutting_planes(program: Program, tolerance: float, max_iterations: int) -> F
     found = Found(w, value, history=[value.objective])
     try:
         while True:
-            cuts.add(value)
+            new = cuts.add(value)
             w, proven = cuts.solve()
             found.bound = max(found.bound, proven)
             if close(program, found.best, found.bound, tolerance) or len(found.history) >= max_iterations:
+                return found
+            if not new:
+                found.stalled = True
                 return found
             value = evaluate(program, w)
             found.meet(w, value)

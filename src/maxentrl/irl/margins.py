@@ -131,8 +131,11 @@ def make_program(
         raise InputError("there are no examples; at least one map with demonstrations is needed.")
     maps, warnings = [], []
     total = len(examples)
-    for i, example in enumerate(examples):
-        label = str(i) if example.name is None else example.name
+    labels = [str(i) if example.name is None else example.name for i, example in enumerate(examples)]
+    if len(set(labels)) != total:
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise InputError(f"names of examples must differ from each other; {twice!r} occurs more than once.")
+    for label, example in zip(labels, examples, strict=True):
         try:
             found, said = _check_example(example, label, total, feature_names, discount, horizon)
         except InputError as error:
@@ -272,8 +275,9 @@ class Cuts:
         self.known: set[bytes] = set()
         self.held = np.zeros(0, int)
 
-    def add(self, value: Value) -> None:
-        """Take in the cuts of an evaluation, each once."""
+    def add(self, value: Value) -> bool:
+        """Take in the cuts of an evaluation, each once; whether any was new."""
+        before = len(self.known)
         for i, (features, loss) in enumerate(zip(value.features, value.losses, strict=True)):
             mark = np.append(features, (loss, i)).tobytes()
             if mark not in self.known:
@@ -281,6 +285,7 @@ class Cuts:
                 self.features.append(features)
                 self.losses.append(float(loss))
                 self.map.append(i)
+        return len(self.known) > before
 
     def solve(self) -> tuple[np.ndarray, float]:
         """The weights that are best as far as the cuts tell, and the lower bound on the objective they prove.

@@ -144,8 +144,8 @@ def fit(
         weights so far are returned with what is proven of them, marked as interrupted.
 
     Raises:
-        InputError: for shapes that do not fit, features or losses that are not finite, demonstrations that cannot
-            have happened.
+        InputError: for shapes that do not fit, features or losses that are not finite, names of examples that repeat,
+            demonstrations that cannot have happened.
         InfeasibleError: when no weights keep the rewards below the ceiling.
 
     Source: Ratliff, Bagnell & Zinkevich (2006), equations 6 to 9, in rewards in place of costs; the loss stands
@@ -179,6 +179,11 @@ def fit(
             f"the search {how} after {tried}: the objective {best.objective:.6g} may be up to "
             f"{gap:.3g} above the lowest possible, more than the share {tolerance:g} asked for."
         )
+        if found.stalled:
+            verdict += (
+                " No further plan told anything new: the features are so large for this regularisation that rounding "
+                "decides; divide them by a common number, or raise the regularisation."
+            )
     warnings = [*program.warnings, *([] if converged else [verdict]), *_warn_unreachable(program, w, ahead)]
     exits = gamma == 1 and horizon is None
     clock = f"horizon {horizon}" if horizon is not None else "first exit" if exits else f"discount {gamma:g}"
