@@ -72,6 +72,61 @@ def test_the_fit_knows_which_directions_no_trips_and_which_these_trips_do_not_te
     assert {d.kind for d in before.directions} == {"zero", "shaping"}
 
 
+def walks(network, goal, longest):
+    """[n] dicts: for each pair of links, the numbers of times [E] that each of its ways of some length takes each arc."""
+    ways = {}
+    front = [(o, o, np.zeros(network.arcs)) for o in range(network.links)]
+    for _ in range(longest):
+        front = [
+            (o, int(network.arc_to[e]), taken + np.eye(network.arcs)[e])
+            for o, at, taken in front
+            for e in np.flatnonzero(network.arc_from == at)
+        ]
+        for o, at, taken in front:
+            ends = taken[network.arc_to == at].sum() == 1 and o != at
+            if goal == "optional" or ends:
+                ways.setdefault((o, at), [np.zeros(network.arcs)] if o == at else []).append(taken)
+    return ways.values()
+
+
+@pytest.mark.parametrize("goal", ["forced", "optional"])
+@pytest.mark.parametrize("seed", range(40))
+def test_what_no_trips_can_tell_is_what_all_ways_between_two_links_have_alike_in_any_network(seed, goal):
+    """Every way of at most 8 arcs is listed, which holds a loop of 4 links, or two loops, on the way to any link."""
+    rng = np.random.default_rng(seed)
+    links = int(rng.integers(2, 6))
+    pairs = [(i, j) for i in range(links) for j in range(links) if i != j]
+    chosen = rng.permutation(len(pairs))[: int(rng.integers(1, min(len(pairs), links + 3) + 1))]
+    network = network_from_arcs([pairs[k][0] for k in chosen], [pairs[k][1] for k in chosen])
+    apart = [way - ways[0] for ways in walks(network, goal, 8) for way in ways[1:]]
+    known = np.linalg.matrix_rank(np.array(apart)) if apart else 0
+    found = identify_roads(network, np.eye(network.arcs), goal=goal)
+    assert len(found.directions) == network.arcs - known
+    for direction in found.directions:
+        assert direction.kind == "shaping" and direction.residual < 1e-9
+        np.testing.assert_allclose(
+            np.array(apart).reshape(-1, network.arcs) @ direction.weights, 0, atol=1e-9
+        )
+        if direction.potential is not None:
+            rise = direction.potential[network.arc_to] - direction.potential[network.arc_from]
+            np.testing.assert_allclose(rise, direction.weights, atol=1e-9)
+
+
+def test_where_there_is_one_way_between_any_two_links_nothing_is_identified_and_no_trips_are_asked_for():
+    network = network_from_arcs([0, 0, 1, 1], [2, 3, 2, 3])
+    for fisher in (None, [[0.0]]):
+        (found,) = identify_roads(network, [[1.0], [0], [0], [0]], fisher=fisher).directions
+        assert found.kind == "shaping" and found.potential is None
+        assert found.sentence == (
+            "the weight of 0 is not identified by any trips on this network: it adds up to the same on all ways between "
+            "two links, though not by one potential for all goals."
+        )
+    # Round a ring a trip passes its goal, or it does not.
+    ring = network_from_arcs([0, 1, 2], [1, 2, 0])
+    assert identify_roads(ring, np.ones((3, 1)), goal="optional").identified
+    assert not identify_roads(ring, np.ones((3, 1)), goal="forced").identified
+
+
 def test_collinear_features_are_named():
     network, features, _ = town(1, "forced")
     table = np.column_stack([features, features[:, 0] - 2 * features[:, 1]])

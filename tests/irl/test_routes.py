@@ -12,6 +12,7 @@ from maxentrl.data import trajectories_from_arrays
 from maxentrl.data.trips import trips_from_sequences
 from maxentrl.irl import mce, routes
 from maxentrl.irl.route_evidence import route_policy
+from maxentrl.irl.validation import likelihood_ratio
 from maxentrl.models.network import network_from_arcs
 
 GOALS = ["forced", "optional"]
@@ -278,3 +279,16 @@ def test_where_no_weights_help_the_reason_is_that_of_the_start():
         routes.arc_gradient(RING, np.ones(4), TRIP)
     with pytest.raises(InfeasibleError, match="leaves the number format"):
         routes.arc_gradient(RING, np.full(4, -500.0), TRIP)
+
+
+def test_fits_on_other_roads_or_with_other_roads_closed_are_not_compared():
+    arcs = ([0, 0, 1, 2, 3], [1, 2, 3, 3, 4])
+    roads, others = network_from_arcs(*arcs), network_from_arcs([0, 0, 1, 2, 2], arcs[1])
+    trips = trips_from_sequences([[0, 1, 3], [0, 2, 3], [0, 2, 3]])
+    features = np.eye(5)[:, :2]
+    small = routes.fit(roads, features[:, :1], trips)
+    with pytest.raises(InputError, match="made in different worlds"):
+        likelihood_ratio(small, routes.fit(others, features, trips))
+    # The arc that is closed is on no trip.
+    with pytest.raises(InputError, match="not nested: offsets differ"):
+        likelihood_ratio(small, routes.fit(roads, features, trips, offset=[0.0, 0, 0, 0, -np.inf]))

@@ -43,6 +43,7 @@ def identification(roads: Roads, estimate: Estimate, temperature: float) -> dict
         roads.network,
         roads.features,
         feature_names=roads.names,
+        goal=estimate.settings["goal"],  # pyright: ignore[reportArgumentType]
         fisher=estimate.fisher,
         decisions=estimate.steps,
         temperature=temperature,

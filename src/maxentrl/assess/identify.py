@@ -42,7 +42,8 @@ class Direction:
         every choice, which changes no policy here), "shaping" (a difference of potentials), or "unseen" (other
         demonstrations could tell).
     potential: [S], or [T+1, S] over a finite horizon, in units of reward: the reward along the direction is discount *
-        E[potential(s')] - potential(s), and values change by minus the potential. None when unseen.
+        E[potential(s')] - potential(s), and values change by minus the potential. None when unseen, and on roads where
+        there is none for all goals.
     residual: what the potential leaves of the reward along the direction, relative to it; rounding, unless unseen.
     sentence: all of this in words.
     """

@@ -2,11 +2,12 @@
 
 A direction d of the weights changes the reward of an arc by f = sum_k d_k features_k. A trip from o to g compares the
 ways from o to g, and nothing else. So no trips at all can tell anything about d when f adds up to the same on every
-way between two links, which is when it is a difference of potentials,
+way between two links, which is when it is a difference of potentials on the arcs that lead to each goal,
 
     f(arc) = potential(link entered) - potential(link left).
 
-A constant is no such difference where two ways differ in how many links they have. Other directions may still be lost
+Mostly it is the same potential for all goals; where few ways meet, each goal may have its own. A constant is no such
+difference where two ways differ in how many links they have. Other directions may still be lost
 on the trips at hand, where the Fisher information is zero: all ways between the ends of each of these trips have the
 same sum.
 
@@ -19,12 +20,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.sparse import csc_array, csr_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.sparse.linalg import splu
 
 from maxentrl.assess.identify import Direction, Identification
-from maxentrl.assess.null_spaces import Kind, directions, in_words, length, null_rows, typical
-from maxentrl.core.check import InputError, check_shape
+from maxentrl.assess.null_spaces import NULL, Kind, directions, in_words, length, null_rows, typical
+from maxentrl.core.check import InputError, check_choice, check_shape
+from maxentrl.infer.first_passage import Goal
 from maxentrl.models.network import Network
 
 
@@ -33,6 +35,7 @@ def identify_roads(
     features,
     *,
     feature_names: Sequence[str] | None = None,
+    goal: Goal = "forced",
     fisher=None,
     decisions: float = 1.0,
     temperature: float = 1.0,
@@ -43,16 +46,19 @@ def identify_roads(
 
     Args:
         network: links and arcs. features: [E, K], of arcs. feature_names: K names; "0", "1", ... unless given.
+        goal: as in `routes.fit`: where trips end on their first arrival, no loop through a goal is a way to it.
         fisher: [K, K] Fisher information of the weights in the trips.
         decisions: how many arcs the trips have. temperature: of the drivers. Both only set the scale by which a
             direction is called flat.
 
     Returns:
-        An `Identification`. Potentials of its directions are of links [L], in units of reward.
+        An `Identification`. Potentials of its directions are of links [L], in units of reward; None where there is no
+        common one for all goals.
 
     Raises:
         InputError: for shapes that do not fit, names that repeat, or features that are not finite.
     """
+    check_choice(goal, ("optional", "forced"), "goal")
     table = np.asarray(features, np.float64)
     check_shape(table, (network.arcs, None), "features", "[E, K]")
     names = tuple(map(str, range(table.shape[1]) if feature_names is None else feature_names))
@@ -65,36 +71,90 @@ def identify_roads(
     scale = typical(table)
     scaled = table * scale
     reference = length(scaled)
-    potentials = _potentials(network, scaled)
+    common = _potentials(network, scaled, np.ones(network.arcs, bool))
+    regions = _regions(network, goal)
+    along = np.concatenate([scaled[arcs] for arcs in regions])
+    left = np.concatenate(
+        [(scaled - _differences(network, _potentials(network, scaled, arcs)))[arcs] for arcs in regions]
+    )
     levels: list[tuple[Kind, np.ndarray]] = [
         ("zero", null_rows(scaled, reference)),
-        ("shaping", null_rows(scaled - _differences(network, potentials), reference)),
+        ("shaping", null_rows(left, reference)),
     ]
-    found = [
-        _direction(network, names, table @ weights, weights, kind, potentials @ (weights / scale))
-        for kind, weights in directions(levels, scale, fisher, decisions, temperature)
-    ]
+    found = []
+    for kind, weights in directions(levels, scale, fisher, decisions, temperature):
+        own = weights / scale
+        one = np.linalg.norm((scaled - _differences(network, common)) @ own) <= np.sqrt(NULL) * reference
+        size = float(np.linalg.norm(along @ own))
+        residual = float(np.linalg.norm(left @ own)) / size if size > 0 else 0.0
+        found.append(_direction(network, names, weights, kind, common @ own if one else None, residual))
     return Identification(names, tuple(found))
 
 
-def _potentials(network: Network, values: np.ndarray) -> np.ndarray:
-    """[L, K]: the potentials of links whose differences along arcs are nearest to values [E, K].
+def _regions(network: Network, goal: Goal) -> list[np.ndarray]:
+    """Sets of arcs, bool [E]: no trips can tell what is a difference of potentials on each of them, and only that.
+
+    To begin with there is one for each goal, the arcs on ways to it. Ways to a goal from which the trip could go on for
+    good to another are among the ways to that one, so that goals in strongly connected parts that nothing leaves
+    suffice. Two sets with a connected overlap are as good as one: every closed walk in both together is a sum of such
+    in either.
+    """
+    shape, found = (network.links, network.links), []
+    joined = csr_array((np.ones(network.arcs), (network.arc_from, network.arc_to)), shape=shape)
+    count, part = connected_components(joined, connection="strong")
+    back = joined.T.tocsr()
+    left = part[network.arc_from[part[network.arc_from] != part[network.arc_to]]]
+    for last in np.setdiff1d(np.arange(count), left):
+        goals = np.flatnonzero(part == last)
+        near = np.zeros(network.links, bool)
+        near[breadth_first_order(back, goals[0], return_predecessors=False)] = True
+        whole = near[network.arc_to]
+        for link in goals if goal == "forced" else goals[:1]:
+            if any((whole <= other).all() for other in found):
+                break
+            arcs = whole & (network.arc_from != link) if goal == "forced" else whole
+            if arcs.any() and not any((arcs <= other).all() for other in found):
+                for other in found:
+                    if _overlap(network, arcs, other) <= 1:
+                        arcs = arcs | other
+                found = [other for other in found if not (other <= arcs).all()] + [arcs]
+    return found
+
+
+def _overlap(network: Network, one: np.ndarray, other: np.ndarray) -> int:
+    """In how many parts two sets of arcs meet."""
+    shared = np.ones(network.links, bool)
+    for arcs in (one, other):
+        shared &= (
+            np.bincount(network.arc_from[arcs], minlength=network.links)
+            + np.bincount(network.arc_to[arcs], minlength=network.links)
+            > 0
+        )
+    return len(np.unique(_parts(network, one & other)[shared]))
+
+
+def _parts(network: Network, arcs: np.ndarray) -> np.ndarray:
+    """[L]: the part of the network, connected by these arcs in any direction, to which each link belongs."""
+    ends, shape = (network.arc_from[arcs], network.arc_to[arcs]), (network.links, network.links)
+    return connected_components(csr_array((np.ones(len(ends[0])), ends), shape=shape), directed=False)[1]
+
+
+def _potentials(network: Network, values: np.ndarray, arcs: np.ndarray) -> np.ndarray:
+    """[L, K]: the potentials of links whose differences along some arcs, bool [E], are nearest to values [E, K].
 
     Normal equations of least squares, with the potential of one link in each connected part held at 0.
     """
-    rows = np.repeat(np.arange(network.arcs), 2)
-    columns = np.stack([network.arc_to, network.arc_from], 1).ravel()
+    count = int(arcs.sum())
+    columns = np.stack([network.arc_to[arcs], network.arc_from[arcs]], 1).ravel()
     slopes = csr_array(
-        (np.tile([1.0, -1.0], network.arcs), (rows, columns)), shape=(network.arcs, network.links)
+        (np.tile([1.0, -1.0], count), (np.repeat(np.arange(count), 2), columns)), shape=(count, network.links)
     )
-    shape = (network.links, network.links)
-    joined = csr_array((np.ones(network.arcs), (network.arc_from, network.arc_to)), shape=shape)
-    part = connected_components(joined, directed=False)[1]
-    free = np.setdiff1d(np.arange(network.links), np.unique(part, return_index=True)[1])
+    firsts = np.unique(_parts(network, arcs), return_index=True)[1]
+    free = np.setdiff1d(np.arange(network.links), firsts)
     found = np.zeros((network.links, values.shape[1]))
     if len(free):
         slopes = slopes[:, free]
-        found[free] = splu(csc_array(slopes.T @ slopes)).solve(slopes.T @ values)
+        found[free] = splu(csc_array(slopes.T @ slopes)).solve(slopes.T @ values[arcs])
     return found
 
 
@@ -102,21 +162,26 @@ def _differences(network: Network, potentials: np.ndarray) -> np.ndarray:
     return potentials[network.arc_to] - potentials[network.arc_from]
 
 
-def _direction(network: Network, names, reward, weights, kind: Kind, potential: np.ndarray) -> Direction:
-    """The record of one direction, with its sentence. reward: [E] along it."""
-    size = float(np.sqrt(np.mean(reward**2)))
-    left = float(np.sqrt(np.mean((reward - _differences(network, potential)) ** 2)))
-    what, residual = in_words(names, weights), left / size if size > 0 else 0.0
+def _direction(
+    network: Network, names, weights, kind: Kind, potential: np.ndarray | None, residual: float
+) -> Direction:
+    """The record of one direction, with its sentence. potential: [L], where all goals have the same."""
+    what = in_words(names, weights)
+    never = f"{what} is not identified by any trips on this network"
     if kind in ("zero", "collinear"):
-        potential, residual = np.zeros_like(potential), 0.0
+        potential, residual = np.zeros(network.links), 0.0
         reason = "it is zero on every arc" if kind == "zero" else "the features cancel on every arc"
-        said = f"{what} is not identified by any trips on this network: {reason}."
+        said = f"{never}: {reason}."
     elif kind == "shaping":
-        high, low = network.ids[int(potential.argmax())], network.ids[int(potential.argmin())]
-        said = (
-            f"{what} is not identified by any trips on this network: it is a difference of potentials, so that all "
-            f"ways between two links add up to the same (the potential is highest in link {high}, lowest in {low})."
-        )
+        said = f"{never}: it adds up to the same on all ways between two links"
+        if potential is None:
+            said += ", though not by one potential for all goals."
+        else:
+            high, low = network.ids[int(potential.argmax())], network.ids[int(potential.argmin())]
+            said += (
+                ", as it is a difference of potentials (the potential is highest in link "
+                f"{high}, lowest in {low})."
+            )
     else:
         said = (
             f"{what} is not identified by these trips: it adds up to the same on all ways between the ends of each of "
