@@ -135,7 +135,7 @@ def test_features_of_the_wrong_length(here, capsys):
         (("--start", "one"), 'start must be numbers with commas between them, such as "-2.5,-1"'),
         (("--test", "1.5"), r"share of test demonstrations must lie in \(0, 1\); got 1.5"),
         (("--test", "gone.csv"), "no file of demonstrations at gone.csv"),
-        (("--split", "gone.csv"), "gone.csv cannot be read"),
+        (("--split", "gone.csv"), "no file of labels at gone.csv"),
         (("--test", "0.2", "--split", "split.csv"), "give --test or --split, not both"),
         (("--split", "split.csv"), "trajectory 'b' has no label"),
         (("--split", "odd.csv"), "must call each trajectory train, validation or test.*'red'"),
