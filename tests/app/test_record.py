@@ -86,6 +86,27 @@ def test_an_earlier_run_is_replaced_on_success_and_kept_on_failure(tmp_path):
     assert contents(out) == before and [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
+def test_only_a_run_of_the_same_kind_with_nothing_else_beside_it_is_replaced(tmp_path):
+    out = tmp_path / "run"
+
+    def again(kind):
+        with record.recording(out, kind, {}, page):
+            pass
+
+    again("plan")
+    before = contents(out)
+    with pytest.raises(
+        InputError, match="run holds a run of plan, which compare does not replace; give a new"
+    ):
+        again("compare")
+    assert contents(out) == before
+    (out / "inner").mkdir()
+    (out / "inner" / "letter.txt").write_text("keep me")
+    with pytest.raises(InputError, match=r"holds .*letter.txt, which is not of that run; give a new"):
+        again("plan")
+    assert (out / "inner" / "letter.txt").read_text() == "keep me"
+
+
 def test_a_run_that_cannot_be_put_in_its_place_leaves_nothing_half_written(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import maxentrl as me
+from app.small_training import contents
 from maxentrl import InputError
 from maxentrl.app import cli
 from maxentrl.app.record import plain
@@ -83,6 +84,28 @@ def test_what_cannot_be_compared_is_one_sentence(here, capsys):
         assert cli.main(["compare", *words, "--out", "both"]) == cli.BAD_INPUT
         assert sentence in capsys.readouterr().err
     assert not (here / "both").exists()
+
+
+def test_no_command_replaces_a_training_run(here, capsys):
+    words = (
+        "train",
+        "soft_q",
+        "--env",
+        "chain",
+        "--env-args",
+        '{"limit": 9}',
+        "--steps",
+        "20",
+        "--evaluations",
+        "1",
+    )
+    for name in ("a", "b"):
+        assert cli.main([*words, "--out", name]) == cli.DONE
+    before = contents(here)
+    for words in (("compare", "a", "b"), ("plan", "chain", "--temperature", "1", "--horizon", "3")):
+        assert cli.main([*words, "--out", "a"]) == cli.BAD_INPUT
+        assert f"a holds a run of train, which {words[0]} does not replace" in capsys.readouterr().err
+    assert contents(here) == before
 
 
 def test_tabular_rollouts_are_demonstrations_that_can_be_read_again(here, capsys):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import UseAppendAction, arg
 
 PROBLEM = "gridworld, chain or lottery; a Gymnasium id with a transition table; or a path to .npz or .csv"
-OUT = "folder of the run: a new name, an empty folder, or an earlier run, which is then replaced"
+OUT = "folder of the run: a new name, an empty folder, or an earlier run of this command, which is then replaced"
 DEMOS = "demonstrations: a .csv, .csv.gz or .npz file, or a Minari data set"
 FEATURES = "features of states or of state-action pairs, .csv or .npz"
 

@@ -97,7 +97,7 @@ def recording(
     """Record one run into the folder `out`, whole or not at all.
 
     Args:
-        out: its place: a new name, an empty folder, or an earlier run, which is replaced on success.
+        out: its place: a new name, an empty folder, or an earlier run of this kind, which is replaced on success.
         kind: the command that it belongs to, such as "irl mce"; it chooses the page.
         settings: every option, by name; None where it was not given.
         page: makes the text of report.html from the folder's path.
@@ -106,7 +106,7 @@ def recording(
         InputError: if `out` holds something else or cannot be written; before any work begins.
     """
     out = Path(out)
-    partial = _begin(out)
+    partial = _begin(out, kind)
     clock = _Clock()
     try:
         run = Run(kind, settings)
@@ -253,20 +253,13 @@ class _Clock:
         }
 
 
-def _begin(out: Path) -> Path:
+def _begin(out: Path, kind: str) -> Path:
     """Check that a run may be put at `out`, and open the folder in which it is prepared, beside it."""
     if out.exists() and not out.is_dir():
         raise InputError(f"the output folder {out} is a file; give a folder.")
     try:
-        taken = out.is_dir() and any(out.iterdir())
-        if taken:
-            try:
-                read_manifest(out)
-            except InputError as error:
-                raise InputError(
-                    f"the output folder {out} is not empty and not a run of maxentrl; give a new or empty "
-                    "folder."
-                ) from error
+        if out.is_dir() and any(out.iterdir()):
+            _check_replaceable(out, kind)
         ancestor = out.absolute().parent
         while not ancestor.exists():
             ancestor = ancestor.parent
@@ -275,6 +268,21 @@ def _begin(out: Path) -> Path:
     except OSError as error:
         raise InputError(f"the output folder {out} cannot be written: {error.strerror or error}.") from error
     return partial
+
+
+def _check_replaceable(out: Path, kind: str) -> None:
+    """What is at `out` is a run of the same kind, with nothing else beside it."""
+    where, other = f"the output folder {out}", "give a new or empty folder"
+    try:
+        manifest = read_manifest(out)
+    except InputError as error:
+        raise InputError(f"{where} is not empty and not a run of maxentrl; {other}.") from error
+    if (found := manifest.get("kind")) != kind:
+        raise InputError(f"{where} holds a run of {found}, which {kind} does not replace; {other}.")
+    own = {*manifest.get("files", ()), "manifest.json", "report.html", "timing.json"}
+    for path in (p for p in out.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        if path.relative_to(out).as_posix() not in own:
+            raise InputError(f"{where} holds {path}, which is not of that run; {other}.")
 
 
 def write_contents(folder: Path, run: Run) -> None:
