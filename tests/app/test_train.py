@@ -23,7 +23,7 @@ import toy_learning as toy
 from app.small_training import COMMAND, contents, toys, undisturbed  # noqa: F401 - a fixture
 from maxentrl import envs
 from maxentrl.app import cli, train_folder, train_watch
-from maxentrl.learn import loop
+from maxentrl.learn import checkpoint, loop
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -112,6 +112,52 @@ def test_ctrl_c_and_sigterm_end_a_run_with_a_checkpoint_from_which_it_goes_on(
     assert "stopped at step 100 of 300 (interrupted)" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert run("--resume") == cli.DONE and contents(here / "run") == contents(whole)
+
+
+def test_a_signal_after_the_time_is_over_does_not_break_off_the_checkpoint_and_a_second_one_does(
+    whole, here, capsys, monkeypatch
+):
+    write, signals = checkpoint.write, []
+
+    def struck(*words, **settings):
+        for number in signals:
+            os.kill(os.getpid(), number)
+        return write(*words, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "PIECE", 1e-9)
+        patch.setattr(checkpoint, "write", struck)
+        signals[:] = [signal.SIGTERM]
+        assert run("--max-time", "0.000001") == cli.INTERRUPTED
+        assert "stopped at step 1 of 300 (its time was over)" in capsys.readouterr().err
+        signals[:] = [signal.SIGTERM, signal.SIGINT]
+        assert run("--max-time", "0.000001", "--resume") == cli.INTERRUPTED
+        assert (
+            "broken off. The last checkpoint is run/checkpoints/step-000000000001" in capsys.readouterr().err
+        )
+    assert run("--resume") == cli.DONE and contents(here / "run") == contents(whole)
+
+
+def test_a_signal_before_training_begins_ends_it_with_a_sentence_and_nothing_written(here):
+    program = """
+import os, signal, sys
+class Struck:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jax":
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Struck())
+from maxentrl.app.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+    words = ["train", "soft_q", "--env", "chain", "--steps", "20", "--out", "run"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (
+        cli.INTERRUPTED, "maxentrl: interrupted before training began; nothing was written.\n",
+    )  # fmt: skip
+    assert not list(here.iterdir())
 
 
 KILLED = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import pytest
 
@@ -130,6 +131,14 @@ def test_what_cannot_be_trained_is_one_sentence_and_leaves_nothing(here, capsys,
     assert not list(here.iterdir())
 
 
+def test_a_board_that_is_missing_leaves_no_run_behind(here, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    words = (*COMMAND, "--steps", "9", "--out", "run")
+    assert "pip install wandb" in refused(capsys, *words, "--track", "wandb")
+    assert not list(here.iterdir())
+    assert cli.main(list(words)) == cli.DONE
+
+
 def test_an_agent_that_cannot_act_there_says_who_can(here, capsys):
     said = refused(capsys, "train", "sac", "--env", "cartpole", "--steps", "9", "--out", "run")
     assert "sac needs actions in a box" in said and "discrete_sac" in said and not list(here.iterdir())
@@ -178,7 +187,7 @@ def test_a_folder_that_holds_something_is_refused_unless_that_run_shall_go_on(he
     with pytest.raises(InputError, match="full is not empty; training needs a new or an empty folder"):
         train_folder.begin(here / "full", ASKED)
     with pytest.raises(InputError, match=r"full holds no training run: there is no question.json"):
-        train_folder.reopen(here / "full", ASKED)
+        train_folder.find(here / "full", ASKED)
     with pytest.raises(InputError, match=r"letter.txt is a file; give a folder"):
         train_folder.begin(here / "full" / "letter.txt", ASKED)
     train_folder.begin(here / "run", ASKED)
@@ -198,12 +207,17 @@ def test_a_run_goes_on_only_with_the_settings_it_was_begun_with_or_more_steps(he
             {"seeds": [1], "env": "large"},
             r"env was 'small' and is 'large'; seeds was \[0\] and is \[1\]. Only steps",
         ),
+        (
+            {"agent": "sac", "settings": {"hidden": [8]}},
+            "with other settings: agent was 'toy' and is 'sac'. Only steps",
+        ),
         ({"steps": 9}, "steps was 10 and is 9; it may only be raised"),
     ):
         with pytest.raises(InputError, match=sentence):
-            train_folder.reopen(here / "run", {**ASKED, **changed})
-    folder, found = train_folder.reopen(here / "run", {**ASKED, "steps": 20})
-    assert found is None and folder.rows == []
+            train_folder.find(here / "run", {**ASKED, **changed})
+    more = {**ASKED, "steps": 20}
+    assert train_folder.find(here / "run", more) is None
+    assert train_folder.go_on(here / "run", more, None).rows == []
     assert json.loads((here / "run/question.json").read_text())["settings"]["steps"] == 20
 
 
@@ -218,16 +232,16 @@ def test_a_question_that_is_damaged_or_rows_that_are_missing_are_one_sentence(he
     with pytest.raises(
         InputError, match=r"metrics.jsonl has 1 row, and the checkpoint knows of 2: it was cut"
     ):
-        train_folder.reopen(here / "run", ASKED)
+        train_folder.find(here / "run", ASKED)
     (here / "run/metrics.jsonl").write_text('{"kind": "training"}\n{"ki')
     with pytest.raises(InputError, match="cannot be read up to row 2"):
-        train_folder.reopen(here / "run", ASKED)
+        train_folder.find(here / "run", ASKED)
     (here / "run/question.json").write_text("{")
     with pytest.raises(InputError, match=r"question.json cannot be read as JSON"):
-        train_folder.reopen(here / "run", ASKED)
+        train_folder.find(here / "run", ASKED)
     (here / "run/question.json").write_text("{}")
     with pytest.raises(InputError, match="has the format None; this version reads 'maxentrl run 1'"):
-        train_folder.reopen(here / "run", ASKED)
+        train_folder.find(here / "run", ASKED)
     (here / "run/question.json").write_text('{"format": "maxentrl run 1", "kind": "irl mce"}')
     with pytest.raises(InputError, match="not the question of a training run"):
-        train_folder.reopen(here / "run", ASKED)
+        train_folder.find(here / "run", ASKED)

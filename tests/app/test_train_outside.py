@@ -90,6 +90,9 @@ class Hill(gymnasium.Env):
 
 def many(num_envs, wrong=None, when=25):
     return gymnasium.vector.SyncVectorEnv([lambda: Hill(wrong, when)] * num_envs)
+
+def four():
+    return many(4)
 """
 
 
@@ -149,6 +152,20 @@ def test_a_vector_of_environments_is_trained_in_and_said_not_to_be_gone_on_with(
     before = contents(here / "run")
     assert "cannot be continued bit for bit" in refused(capsys, [*words, "--resume"])
     assert contents(here / "run") == before
+
+
+@pytest.mark.parametrize(("environments", "evaluations"), [(1, 4), (2, 4), (4, 3)])
+def test_a_vector_of_a_size_of_its_own_must_be_as_many_as_is_asked_for(
+    here, capsys, environments, evaluations
+):
+    (here / "mine_four.py").write_text(MINE)
+    counts = {"environments": environments, "evaluations": evaluations}
+    words = [word for name, count in counts.items() for word in (f"--{name}", str(count))]
+    said = refused(capsys, command("mine_four:four", *words))
+    wrong = next(name for name, count in counts.items() if count != 4)
+    assert said.startswith(f"maxentrl: {wrong} = {counts[wrong]}, ") and "4 environments" in said
+    assert not (here / "run").exists()
+    assert cli.main(command("mine_four:four", "--environments", "4", "--evaluations", "4")) == cli.DONE
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,13 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from maxentrl.app.options import OUT
 from maxentrl.app.progress import BAD_INPUT, DIVERGED, DONE, INTERRUPTED, progress
+from maxentrl.app.signals import listening
 from maxentrl.app.train_options import Training, options_of, read_arguments, settings_of
 
 USAGE = "maxentrl train AGENT --env ID --steps N --out DIR"
 
 
+@listening()  # already here, since what a signal raises while JAX is imported is lost, or ends the process
 def train(words: Sequence[str]) -> int:
     """Train an agent: the first word is its name, the others are options, those of its settings among them."""
     from maxentrl import agents
@@ -42,8 +44,9 @@ def train(words: Sequence[str]) -> int:
     except DivergedError as error:
         print(f"maxentrl: {name} diverged: {error}", file=sys.stderr)
         return DIVERGED
-    except KeyboardInterrupt:
-        print(f"maxentrl: broken off. {_left(asked.training.out)}", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        said = str(error) or f"broken off. {_left(asked.training.out)}"
+        print(f"maxentrl: {said}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -7,13 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from maxentrl.core.check import InputError, check_choice
 
-KINDS = ("tensorboard", "wandb")
+PACKAGES = {"tensorboard": ("tensorboardX", "'maxentrl[tracking]'"), "wandb": ("wandb", "wandb")}
+"""The package of each kind, and what installs it."""
+
+
+def check_tracking(kinds: Iterable[str], folder: Path | None) -> None:
+    """All that `tracking` needs is there.
+
+    Raises:
+        InputError: for an unknown kind, one without its package, or without a folder.
+    """
+    for kind in kinds:
+        check_choice(kind, tuple(PACKAGES), "track")
+        if folder is None:
+            raise InputError(f"track {kind} writes into the folder of the run; give out.")
+        _package(kind)
 
 
 @contextlib.contextmanager
@@ -23,7 +37,7 @@ def tracking(
     """Something to hand rows of metrics to.
 
     Args:
-        kinds: of `KINDS`.
+        kinds: of `PACKAGES`.
         folder: of the run.
         asked: settings of the run.
         found: the checkpoint that it goes on from, with its `step`, or None.
@@ -32,11 +46,9 @@ def tracking(
         InputError: for an unknown kind, one without its package, or without a folder.
     """
     with contextlib.ExitStack() as stack:
+        check_tracking(kinds, folder)
         takers = []
         for kind in dict.fromkeys(kinds):
-            check_choice(kind, KINDS, "track")
-            if folder is None:
-                raise InputError(f"track {kind} writes into the folder of the run; give out.")
             make = _tensorboard if kind == "tensorboard" else _wandb
             takers.append(stack.enter_context(make(folder, asked, found)))
 
@@ -61,7 +73,7 @@ def _tensorboard(
     folder: Path, asked: Mapping[str, Any], found: Any
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Events for TensorBoard under `tensorboard/seed-N`; what lies behind the checkpoint is purged."""
-    module = _package("tensorboardX", "'maxentrl[tracking]'")
+    module = _package("tensorboard")
     writers: dict[int, Any] = {}
     # A step that is purged hides all from it on, so that of the checkpoint itself stays.
     more = {} if found is None else {"purge_step": found.step + 1}
@@ -86,7 +98,7 @@ def _wandb(
     folder: Path, asked: Mapping[str, Any], found: Any
 ) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """One run of Weights & Biases for all seeds; the account is whatever that package finds on this machine."""
-    module = _package("wandb", "wandb")
+    module = _package("wandb")
     run = module.init(
         project="maxentrl",
         name=f"{asked['agent']} {asked['env']} {folder.name}",
@@ -104,7 +116,8 @@ def _wandb(
         run.finish()
 
 
-def _package(name: str, install: str) -> Any:
+def _package(kind: str) -> Any:
+    name, install = PACKAGES[kind]
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -36,7 +36,7 @@ class Found(NamedTuple):
     """A checkpoint to go on from.
 
     path, arrays, step: of the checkpoint. refused: newer ones that cannot be used; remarks: sentences about these.
-    folder: of the run, with the rows that it goes on from. asked: what it was asked before.
+    rows: those that it goes on from. asked: what it was asked before.
     """
 
     path: Path
@@ -44,12 +44,12 @@ class Found(NamedTuple):
     step: int
     refused: list[Path]
     remarks: list[str]
-    folder: Folder
+    rows: list[dict[str, Any]]
     asked: Mapping[str, Any]
 
 
 class Folder:
-    """A run folder that is open for writing. Make it with `begin`, or with `reopen` and `cut_back`."""
+    """A run folder that is open for writing, by `begin` or `go_on`."""
 
     def __init__(self, place: Path, rows: list[dict[str, Any]]):
         self.place = place
@@ -127,23 +127,34 @@ class Folder:
         return checkpoint.left(self.checkpoints)
 
 
+def check_free(place: Path) -> None:
+    """A new run may have its folder here.
+
+    Raises:
+        InputError: if something is there already.
+    """
+    if place.exists() and not place.is_dir():
+        raise InputError(f"the output folder {place} is a file; give a folder.")
+    try:
+        if _is_free(place):
+            return
+    except OSError as error:
+        raise InputError(f"the output folder {place} cannot be read: {error.strerror or error}.") from error
+    if (place / "question.json").is_file():
+        raise InputError(
+            f"{place} holds a training run already; go on with it by --resume, or give a new folder."
+        )
+    raise InputError(f"the output folder {place} is not empty; training needs a new or an empty folder.")
+
+
 def begin(place: Path, settings: Mapping[str, Any]) -> Folder:
     """A new run folder with its question.
 
     Raises:
         InputError: if something is there already, or it cannot be written.
     """
-    if place.exists() and not place.is_dir():
-        raise InputError(f"the output folder {place} is a file; give a folder.")
+    check_free(place)
     try:
-        if place.is_dir() and any(place.iterdir()):
-            if (place / "question.json").is_file():
-                raise InputError(
-                    f"{place} holds a training run already; go on with it by --resume, or give a new folder."
-                )
-            raise InputError(
-                f"the output folder {place} is not empty; training needs a new or an empty folder."
-            )
         place.mkdir(parents=True, exist_ok=True)
         _ask(place, settings)
     except OSError as error:
@@ -153,26 +164,19 @@ def begin(place: Path, settings: Mapping[str, Any]) -> Folder:
     return Folder(place, [])
 
 
-def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | None]:
-    """The folder of a run that shall go on, and its last whole checkpoint; None where it has none yet.
-
-    Where there is one, nothing is written before `cut_back`.
+def find(place: Path, settings: Mapping[str, Any]) -> Found | None:
+    """The last whole checkpoint of a run that shall go on; None where it has none yet. Nothing is written.
 
     Raises:
         InputError: for another kind of folder, settings that differ, and rows that are missing.
     """
-    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
-        return begin(place, settings), None
+    if _is_free(place):
+        return None
     before = question(place)
     _compare(place, before["settings"], plain(settings))
     kept = checkpoint.files(place / "checkpoints")
     if not kept:
-        try:
-            (place / "metrics.jsonl").unlink(missing_ok=True)
-            _ask(place, settings)
-        except OSError as error:
-            raise InputError(_unwritable(place, error)) from error
-        return Folder(place, []), None
+        return None
     path, arrays, facts, remarks = checkpoint.newest(place / "checkpoints")
     rows, step = int(facts.get("rows", 0)), int(facts["step"])
     lines = _rows(place / "metrics.jsonl", rows)
@@ -180,20 +184,26 @@ def reopen(place: Path, settings: Mapping[str, Any]) -> tuple[Folder, Found | No
         lines += _spare(place / "metrics.jsonl", rows, step)
     if before.get("versions") != versions():
         remarks = [*remarks, _changed(place, before.get("versions") or {})]
-    folder, refused = Folder(place, lines), [other for other in kept if other > path]
-    return folder, Found(path, arrays, step, refused, remarks, folder, before["settings"])
+    refused = [other for other in kept if other > path]
+    return Found(path, arrays, step, refused, remarks, lines, before["settings"])
 
 
-def cut_back(found: Found, settings: Mapping[str, Any]) -> None:
-    """Bring the files of a run that shall go on to where its checkpoint stands.
+def go_on(place: Path, settings: Mapping[str, Any], found: Found | None) -> Folder:
+    """The folder of a run that goes on, with its files brought back to where its checkpoint stands; or begins, where
+    nothing was found.
 
     Newer checkpoints that cannot be used are put aside with `.refused` behind their names.
 
     Raises:
         InputError: if it cannot be written.
     """
-    place = found.folder.place
+    if found is None and _is_free(place):
+        return begin(place, settings)
     try:
+        if found is None:
+            (place / "metrics.jsonl").unlink(missing_ok=True)
+            _ask(place, settings)
+            return Folder(place, [])
         for bad in found.refused:
             os.replace(bad, bad.with_name(f"{bad.name}.refused"))
         if settings[STEPS] != found.asked[STEPS]:
@@ -201,13 +211,14 @@ def cut_back(found: Found, settings: Mapping[str, Any]) -> None:
         # From here on what it says of the files is no longer true, until the run has ended again.
         (place / "manifest.json").unlink(missing_ok=True)
         with open_atomically(place / "metrics.jsonl") as file:
-            file.write("".join(map(_line, found.folder.rows)).encode())
+            file.write("".join(map(_line, found.rows)).encode())
     except OSError as error:
-        raise InputError(_unwritable(place, error)) from error
+        raise InputError(f"the run in {place} cannot be written: {error.strerror or error}.") from error
+    return Folder(place, found.rows)
 
 
-def _unwritable(place: Path, error: OSError) -> str:
-    return f"the run in {place} cannot be written: {error.strerror or error}."
+def _is_free(place: Path) -> bool:
+    return not place.exists() or (place.is_dir() and not any(place.iterdir()))
 
 
 def question(place: Path) -> dict[str, Any]:
@@ -233,6 +244,11 @@ def _ask(place: Path, settings: Mapping[str, Any]) -> None:
 
 def _compare(place: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """The same question as before, but for the number of steps, which may be larger."""
+    if before.get("agent") != now.get("agent"):
+        # Its settings are others then, and to name each of them would hide what differs.
+        before, now = (
+            {name: value for name, value in s.items() if name != "settings"} for s in (before, now)
+        )
     old, new = _flat(before), _flat(now)
     differ = [name for name in [*old, *(n for n in new if n not in old)] if old.get(name) != new.get(name)]
     told = [f"{name} was {old.get(name)!r} and is {new.get(name)!r}" for name in differ if name != STEPS]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from maxentrl.app.signals import Asked
 from maxentrl.learn.loop import Progress
 
 EVERY = 5.0
@@ -77,33 +76,16 @@ class Clock:
 class Stop:
     """Whether to stop, and why: the time is over, or somebody asked (Ctrl-C, SIGTERM)."""
 
-    def __init__(self, max_time: float | None):
-        self.begun, self.max_time = time.monotonic(), max_time
+    def __init__(self, max_time: float | None, asked: Asked):
+        self.begun, self.max_time, self.asked = time.monotonic(), max_time, asked
         self.why: str | None = None
 
     def __call__(self) -> bool:
+        if self.why is None and self.asked.times:
+            self.why = "interrupted"
         if self.why is None and self.max_time is not None and time.monotonic() - self.begun >= self.max_time:
             self.why = "its time was over"
         return self.why is not None
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM asks the run to stop with a checkpoint; the second one breaks it off."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def ask(number: int, frame: Any) -> None:
-            if self.why is not None:
-                signal.default_int_handler(number, frame)
-            self.why = "interrupted"
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class Watch:

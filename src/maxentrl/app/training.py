@@ -14,7 +14,8 @@ from maxentrl import agents, envs
 from maxentrl.app import saved_agents, train_folder
 from maxentrl.app.record import plain
 from maxentrl.app.saved_agents import Policy
-from maxentrl.app.tracking import tracking
+from maxentrl.app.signals import listening
+from maxentrl.app.tracking import check_tracking, tracking
 from maxentrl.app.train_options import read_duration, read_seeds
 from maxentrl.app.train_results import curves, write_results
 from maxentrl.app.train_watch import Clock, Stop, Watch
@@ -153,25 +154,33 @@ def train(
     schedule = loop.Schedule(steps, log_every, evaluate_every, checkpoint_every)
     if evaluations < 1:
         raise InputError(f"evaluations must be at least 1 episode; got {evaluations}.")
-    stop, clock = Stop(read_duration(max_time)), Clock()
-    site = open_site(env, dict(env_args or {}))
-    asked = {
-        "agent": agent.name,
-        "env": site.name,
-        "env_args": site.arguments,
-        "seeds": list(numbers),
-        **dataclasses.asdict(schedule),
-        "evaluations": evaluations,
-        "settings": dataclasses.asdict(agent.settings) if dataclasses.is_dataclass(agent.settings) else {},  # pyright: ignore[reportArgumentType]
-    }
-    agent.check(*site.spaces)
-    watch = watch or Watch()
-    watch.begin(steps, len(numbers), clock)
+    place = None if out is None else Path(out)
+    if place is None and resume:
+        raise InputError("resume needs the folder of the run; give out.")
+    check_tracking(track := tuple(track), place)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stop.listening())
-        folder, found = _folder(out, asked, resume)
-        if folder is not None:
-            stack.callback(folder.close)
+        interrupted = stack.enter_context(listening())
+        stop, clock = Stop(read_duration(max_time), interrupted), Clock()
+        site = open_site(env, dict(env_args or {}))
+        asked = {
+            "agent": agent.name,
+            "env": site.name,
+            "env_args": site.arguments,
+            "seeds": list(numbers),
+            **dataclasses.asdict(schedule),
+            "evaluations": evaluations,
+            "settings": dataclasses.asdict(agent.settings)
+            if dataclasses.is_dataclass(agent.settings)
+            else {},  # pyright: ignore[reportArgumentType]
+        }
+        agent.check(*site.spaces)
+        found = None
+        if place is not None and resume:
+            found = train_folder.find(place, asked)
+        elif place is not None:
+            train_folder.check_free(place)
+        watch = watch or Watch()
+        watch.begin(steps, len(numbers), clock)
         if resume:
             watch.say(
                 f"going on from step {found.step}" if found else f"nothing to go on from in {out}; beginning"
@@ -183,9 +192,13 @@ def train(
             # What an environment outside of JAX needs to come back to its step grows with its episode.
             tree = checkpoint.rebuilt(world.begin(), found.arrays, str(found.path), growing="world")
             tree = world.restore(tree)
-        tracked = stack.enter_context(tracking(tuple(track), folder.place if folder else None, asked, found))
-        if found is not None:
-            train_folder.cut_back(found, asked)
+        if interrupted.times:
+            raise KeyboardInterrupt("interrupted before training began; nothing was written.")
+        folder = None
+        if place is not None:
+            folder = train_folder.go_on(place, asked, found) if resume else train_folder.begin(place, asked)
+            stack.callback(folder.close)
+        tracked = stack.enter_context(tracking(track, place, asked, found))
         rows: list[dict[str, Any]] = [] if folder is None else folder.rows
 
         def record(row: dict[str, Any]) -> None:
@@ -275,15 +288,3 @@ def _world(agent: Agent, site: Site, seeds: tuple[int, ...], evaluations: int) -
         return worlds.compiled_world(agent, site.env, seeds, range(evaluations))
     assert site.make is not None
     return worlds.outer_world(agent, site.make, seeds, range(evaluations))
-
-
-def _folder(
-    out: str | Path | None, asked: Mapping[str, Any], resume: bool
-) -> tuple[train_folder.Folder | None, train_folder.Found | None]:
-    if out is None:
-        if resume:
-            raise InputError("resume needs the folder of the run; give out.")
-        return None, None
-    if resume:
-        return train_folder.reopen(Path(out), asked)
-    return train_folder.begin(Path(out), asked), None

@@ -12,6 +12,7 @@ import numpy as np
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Agent, Env, Outside
 from maxentrl.core.spaces import check_bounded
+from maxentrl.core.words import many
 from maxentrl.learn import inside, outside
 from maxentrl.learn import tally as tallies
 from maxentrl.learn.compiling import often, once
@@ -86,12 +87,26 @@ def outer_world(
 
     make: how many environments side by side -> these. starts: as for `compiled_world`; the first one counts, for all
         evaluation episodes together.
+
+    Raises:
+        InputError: for environments in which the agent cannot act, and where it is not as many as were asked for.
     """
-    worlds = [make(agent.environments) for _ in seeds]
-    agent.check(worlds[0].observation, worlds[0].action)
-    check_bounded(worlds[0].action, f"the action space of {worlds[0].name}")
+    with contextlib.ExitStack() as stack:
+
+        def opened(count: int, setting: str) -> Outside:
+            with telling(f"{setting} = {count}"):
+                world = make(count)
+                stack.callback(world.close)
+                if world.count != count:
+                    raise InputError(f"{world.name} is {many(world.count, 'environment')} side by side.")
+            return world
+
+        worlds = [opened(agent.environments, "environments") for _ in seeds]
+        tests = opened(len(starts), "evaluations")
+        agent.check(tests.observation, tests.action)
+        check_bounded(tests.action, f"the action space of {tests.name}")
+        close = stack.pop_all().close
     programs = outside.programs(agent)
-    tests: list[Outside] = []
 
     def by_seed(one: Callable[[int], Any], doing: str = "") -> tuple[Any, ...]:
         found = []
@@ -113,21 +128,15 @@ def outer_world(
         )
 
     def evaluate(tree):
-        if not tests:
-            tests.append(make(len(starts)))
-        limit = tests[0].limit or LIMIT
+        limit = tests.limit or LIMIT
 
         def scores(i):
-            return outside.evaluate(tests[0], programs, tree[i].learning.agent, 2**31 + starts[0], limit)
+            return outside.evaluate(tests, programs, tree[i].learning.agent, 2**31 + starts[0], limit)
 
         return np.stack(by_seed(scores, "evaluation of "))
 
     def restore(tree):
         return by_seed(lambda i: tree[i]._replace(observation=worlds[i].restore(tree[i].world)))
-
-    def close():
-        for world in [*worlds, *tests]:
-            world.close()
 
     return World(
         agent.steps * agent.environments,
