@@ -153,6 +153,16 @@ def test_the_newest_two_stay_and_one_in_between_goes_with_the_next(tmp_path):
         assert steps() == left
 
 
+def test_there_is_always_one_before_to_fall_back_to(tmp_path):
+    for step, before in [(1, None), (2, 1), (3, 2), (10, 3), (11, 10), (20, 10)]:
+        path = checkpoint.write(tmp_path, step, {"x": np.zeros(1)}, {"step": step}, every=10)
+        if before is not None:
+            whole = path.read_bytes()
+            path.write_bytes(whole[:-1])
+            assert checkpoint.newest(tmp_path)[2]["step"] == before
+            path.write_bytes(whole)
+
+
 def test_a_folder_that_cannot_be_written_leaves_what_was_there(tmp_path):
     kept = checkpoint.write(tmp_path, 5, {"x": np.arange(3)}, {})
     before = kept.read_bytes()

@@ -118,7 +118,8 @@ def write(
     """Write the checkpoint of a step into `folder`, and remove those that it makes superfluous.
 
     The newest `KEPT` whose step is a multiple of `every` stay. One in between, made where a run was stopped, goes with
-    the next: a run that was interrupted leaves the files that it would have left otherwise.
+    the next, or as soon as another one is there to fall back to: a run that was interrupted then leaves the files that it
+    would have left otherwise.
 
     Raises:
         InputError: if the disk refuses; what was there before is still there.
@@ -139,7 +140,8 @@ def write(
     older = [old for old in files(folder) if old != path]
     regular = [old for old in older if int(old.stem.split("-")[1]) % every == 0]
     cut_off = folder.glob(".step-*.partial")  # what a process that was killed while writing has left
-    for old in {*older, *cut_off} - set(regular[: KEPT - (step % every == 0)]):
+    kept = regular[: KEPT - (step % every == 0)] or older[:1]
+    for old in {*older, *cut_off} - set(kept):
         old.unlink(missing_ok=True)
     flush_folder(folder)
     return path
