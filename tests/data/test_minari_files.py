@@ -1,6 +1,7 @@
 """What is written as a Minari data set comes back."""
 
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -40,6 +41,45 @@ def test_what_was_written_comes_back_by_name_and_by_folder(shelf):
     small = TabularMDP(np.full((3, 2, 3), 1 / 3), np.zeros((3, 2)))
     with pytest.raises(InputError, match="episode 0, step 3: unknown observation 3; known are 0 to 2"):
         read_minari("maze/walk-v0", small)
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A shelf of Minari's where a module stands in for h5py, so that nothing can truly be written."""
+    pytest.importorskip("minari", reason="the package minari is not installed")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "h5py", types.ModuleType("h5py"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["bad", "maze/bad", "", "maze/bad-v"])
+def test_a_name_without_a_version_is_refused_with_one_that_has_it(stand_in, name):
+    with pytest.raises(InputError, match=r'must look like "maze/expert-v0", with its version; got'):
+        write_minari(name, DEMOS, MDP)
+    assert not list(stand_in.iterdir())
+
+
+def test_a_write_that_fails_leaves_the_name_free(stand_in, monkeypatch):
+    import minari
+
+    def fail(name, *_, **__):
+        (stand_in / name / "data").mkdir(parents=True)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(minari, "create_dataset_from_buffers", fail)
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"does not write a data set 'maze/walk-v0': .*No space left"):
+            write_minari("maze/walk-v0", DEMOS, MDP)
+    (stand_in / "maze/walk-v0").mkdir()
+    with pytest.raises(InputError, match=r"there is one already in .*maze/walk-v0"):
+        write_minari("maze/walk-v0", DEMOS, MDP)
+
+
+def test_a_package_without_h5py_writes_nothing_and_says_what_to_install(stand_in, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(InputError, match=r"pip install 'maxentrl\[minari\]'"):
+        write_minari("maze/walk-v0", DEMOS, MDP)
+    assert not list(stand_in.iterdir())
 
 
 def test_a_data_set_that_is_not_there_is_refused(shelf):

@@ -18,7 +18,7 @@ from maxentrl.core.contracts import Env, Outside
 from maxentrl.core.files import open_atomically
 from maxentrl.core.spaces import Box, Discrete, flat, width
 from maxentrl.core.words import many
-from maxentrl.data.minari_files import write_minari, write_minari_episodes
+from maxentrl.data.minari_files import check_minari, write_minari, write_minari_episodes
 from maxentrl.data.tables import write_trajectories
 from maxentrl.data.trajectories import trajectories_from_arrays
 from maxentrl.learn.worlds import LIMIT
@@ -87,6 +87,8 @@ def rollouts(
         raise InputError(
             f"{about.env} has no numbered states, which a CSV of demonstrations needs; write .npz instead."
         )
+    if out.startswith(MINARI):
+        check_minari(out.removeprefix(MINARI))
     say(f"{many(episodes, 'episode')} of {about.agent} on {about.env}")
     lived = live(policy, site, episodes, start, most_likely)
     _write(out, lived, site, numbered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -72,7 +73,7 @@ def write_minari(name: str, demos: Trajectories, mdp: Vocabulary) -> None:
             f"a Minari data set holds the state after the last action, and trajectory {demos.ids[i]!r} does not "
             f"say it ({int((last < 0).sum())} such trajectories in all)."
         )
-    minari = _minari()
+    minari = check_minari(name)
     spaces = importlib.import_module("gymnasium.spaces")
     terminal = np.asarray(getattr(mdp, "terminal", np.zeros(mdp.states, bool)))
     episodes = []
@@ -110,7 +111,7 @@ def write_minari_episodes(
     Raises:
         InputError: without the package, and for a name that is taken or not allowed.
     """
-    minari = _minari()
+    minari = check_minari(name)
     buffers = []
     for i, (observations, actions, rewards, done) in enumerate(episodes):
         ended = np.arange(len(actions)) == len(actions) - 1
@@ -128,6 +129,28 @@ def write_minari_episodes(
     _create(minari, name, buffers, observation_space, action_space)
 
 
+def check_minari(name: str) -> ModuleType:
+    """A data set of this name can be written: the package, which is returned, is whole, and the name is free.
+
+    Raises:
+        InputError: otherwise.
+    """
+    minari = _minari("h5py")
+    try:
+        importlib.import_module("minari.dataset.minari_dataset").parse_dataset_id(name)
+    except (ValueError, TypeError):
+        raise InputError(
+            f'the name of a Minari data set must look like "maze/expert-v0", with its version; got {name!r}.'
+        ) from None
+    if (folder := _folder(name)).exists():
+        raise InputError(f"Minari does not write a data set {name!r}: there is one already in {folder}.")
+    return minari
+
+
+def _folder(name: str) -> Path:
+    return importlib.import_module("minari.storage").get_dataset_path(name)
+
+
 def _create(
     minari: ModuleType, name: str, episodes: list[Any], observation_space: Any, action_space: Any
 ) -> None:
@@ -135,14 +158,19 @@ def _create(
         minari.create_dataset_from_buffers(
             name, episodes, observation_space=observation_space, action_space=action_space
         )
-    except (ValueError, AssertionError, OSError) as error:
-        raise InputError(f"Minari does not write a data set {name!r}: {error}") from error
+    except BaseException as error:
+        # The name was free, so whatever lies there now is half of this one.
+        shutil.rmtree(_folder(name), ignore_errors=True)
+        if isinstance(error, ValueError | AssertionError | OSError):
+            raise InputError(f"Minari does not write a data set {name!r}: {error}") from error
+        raise
 
 
-def _minari() -> ModuleType:
-    """The package, which nothing else here needs."""
+def _minari(*more: str) -> ModuleType:
+    """The package, which nothing else here needs; `more`: those that must be there too."""
     try:
-        importlib.import_module("minari.data_collector")
+        for package in ("minari.data_collector", *more):
+            importlib.import_module(package)
         return importlib.import_module("minari")
     except ImportError as error:
         raise InputError(
