@@ -55,6 +55,20 @@ def test_help_is_answered_before_anything_heavy_is_imported(words):
     assert subprocess.check_output([sys.executable, "-c", look], text=True).strip() == "[]"
 
 
+def test_the_list_of_agents_is_printed_without_them():
+    look = f"""
+import sys
+from maxentrl.app import cli
+status = cli.main(["train", "--help"])
+print([m for m in {HEAVY} if m in sys.modules], status)
+"""
+    lines = subprocess.check_output([sys.executable, "-c", look], text=True).splitlines()
+    assert lines[-1] == "[] 0"
+    from maxentrl import agents
+
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == set(agents.AGENTS)
+
+
 def test_an_unknown_command_ends_with_status_two():
     assert start("nonsense").returncode == 2
 

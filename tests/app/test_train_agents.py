@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
@@ -230,6 +231,45 @@ def test_what_makes_no_sense_from_python_is_one_sentence():
     ):
         with pytest.raises(InputError, match=sentence):
             me.train(agent, env, steps=10, **asked)
+
+
+class Made:
+    """An environment's maker, and what is no environment at all."""
+
+
+@pytest.mark.parametrize(
+    ("env", "got"),
+    [
+        (lambda: gymnasium.make("Pendulum-v1"), "function"),
+        (lambda count: gymnasium.make("Pendulum-v1"), "TimeLimit"),
+        (Made, "type"),
+        (Made(), "Made"),
+        (gymnasium.make("Pendulum-v1"), "TimeLimit"),
+        (gymnasium.make_vec("Pendulum-v1", 2), "SyncVectorEnv"),
+    ],
+)
+def test_what_is_no_environment_is_told_what_may_be_one(env, got, as_shipped):
+    sentence = f"env must be a name, an Env, or a function .* lambda count: outside.*; got '{got}'"
+    with pytest.raises(InputError, match=sentence):
+        me.train("sac", env, steps=10)
+
+
+def test_numbers_of_another_kind_are_whole_or_refused(as_shipped):
+    env = toy.environment()
+    with pytest.raises(InputError, match="the environment environment must know its spaces"):
+        me.train("sac", env._replace(observation=None, name="environment"), steps=10)
+    for asked, sentence in (
+        ({"steps": 4e1}, r"steps must be a whole number of steps, at least 1; got 40\.0"),
+        ({"evaluations": 2.0}, r"evaluations must be a whole number of episodes, at least 1; got 2\.0"),
+        (
+            {"settings": {"hidden": 64}},
+            r"sac's hidden must be numbers in brackets, such as \(64, 64\); got 64",
+        ),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            me.train("sac", env, **{"steps": 10, **asked})
+    run = me.train(toy.agent(), env, steps=np.int64(20), seeds=np.arange(2), evaluations=np.int64(1))
+    assert run.asked["seeds"] == [0, 1] and type(run.asked["steps"]) is int and run.step == 20
 
 
 def test_rollouts_of_a_file_that_cannot_hold_them_are_refused(copy):

@@ -6,7 +6,9 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
+import tyro
 
 from app.small_training import COMMAND, ToySettings, toys  # noqa: F401 - a fixture
 from maxentrl import InputError
@@ -44,10 +46,13 @@ def refused(capsys, *words):
         ("0-1, 9", (0, 1, 9)),
         (3, (0, 1, 2)),
         ((4, 2), (4, 2)),
+        (np.arange(2), (0, 1)),
+        (np.int64(2), (0, 1)),
     ],
 )
-def test_seeds_are_ranges_lists_or_a_number_of_them(words, seeds):
-    assert read_seeds(words) == seeds
+def test_seeds_are_ranges_lists_or_a_number_of_them(words, seeds, as_shipped):
+    found = read_seeds(words)
+    assert found == seeds and {type(seed) for seed in found} == {int}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +70,7 @@ def test_seeds_are_ranges_lists_or_a_number_of_them(words, seeds):
         ((1, -2), r"a seed must be a whole number in \[0, 2\^32\); got -2"),
         ((2**32,), r"a seed must be a whole number in \[0, 2\^32\)"),
         ((1.5,), "a seed must be a whole number"),
+        (1.5, "seeds must be a number of them, a list, or such as"),
     ],
 )
 def test_seeds_that_repeat_or_are_none_are_refused(words, sentence, as_shipped):
@@ -100,6 +106,19 @@ def test_every_setting_of_an_agent_is_an_option_with_the_sentence_of_its_docstri
     }  # fmt: skip
 
 
+def test_a_setting_of_none_or_of_no_numbers_is_said_and_understood():
+    from maxentrl import agents
+
+    kind = agents.AGENTS["soft_pg"]
+    asked = {**kind.settings().__dict__, "clip": None, "max_norm": None, "hidden": ()}
+    said = words_of(kind.settings, asked)
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in said.items()]
+    assert settings_of(kind.settings, tyro.cli(options_of("soft_pg", kind.settings), args=words)) == asked
+    for hidden, numbers in (("()", ()), ("(8,)", (8,)), ("[8, 4]", (8, 4))):
+        found = tyro.cli(options_of("soft_pg", kind.settings), args=["--hidden", hidden])
+        assert settings_of(kind.settings, found)["hidden"] == numbers
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -107,8 +126,11 @@ def test_every_setting_of_an_agent_is_an_option_with_the_sentence_of_its_docstri
             ("train", "sax", "--env", "small", "--steps", "9", "--out", "run"),
             r"no agent 'sax' \(did you mean sac\?\)",
         ),
-        (("--env", "smal", "--steps", "9"), "smal"),
-        (("--env", "pendulun", "--steps", "9"), "pendulun"),
+        (
+            ("--env", "smal", "--steps", "9"),
+            r"no environment 'smal' \(did you mean small\?\); there are pendulum,",
+        ),
+        (("--env", "pendulm", "--steps", "9"), r"no environment 'pendulm' \(did you mean pendulum\?\)"),
         (("--steps", "0"), "steps must be at least 1 step; got 0"),
         (("--steps", "-5"), "steps must be at least 1 step; got -5"),
         (("--steps", "9", "--log-every", "0"), "log_every must be at least 1 step; got 0"),
@@ -222,8 +244,6 @@ def test_a_run_goes_on_only_with_the_settings_it_was_begun_with_or_more_steps(he
 
 
 def test_a_question_that_is_damaged_or_rows_that_are_missing_are_one_sentence(here):
-    import numpy as np
-
     from maxentrl.learn import checkpoint
 
     train_folder.begin(here / "run", ASKED)

@@ -16,6 +16,7 @@ from maxentrl.app import cli
 from maxentrl.app.record import plain
 from maxentrl.app.train_folder import begin
 from maxentrl.core.statistics import interquartile_mean
+from maxentrl.learn import loop
 
 ASKED = {
     "agent": "sac",
@@ -207,6 +208,13 @@ def test_boards_are_told_the_numbers_of_every_row(tmp_path, boards):
         take(row)
     assert boards[0]["config"] == asked and boards[0]["project"] == "maxentrl"
     assert boards[1:] == [({"seed 3/training/loss": 0.5, "seed 3/training/episodes": 2.0}, 5), ("finish",)]
+
+
+def test_the_command_that_goes_on_names_the_boards(here, boards, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "PIECE", 1e-9)
+    words = ("train", "soft_q", "--env", "chain", "--steps", "2000", "--out", "run", "--max-time", "0.000001")
+    assert cli.main([*words, "--track", "wandb"]) == cli.INTERRUPTED
+    assert "--out run --track wandb --resume" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

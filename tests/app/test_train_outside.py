@@ -8,10 +8,17 @@ import signal
 import subprocess
 import sys
 
+import gymnasium
+import numpy as np
 import pytest
 
+import maxentrl as me
 from app.small_training import COMMAND, contents, toys  # noqa: F401 - a fixture
-from maxentrl.app import cli, train_folder
+from maxentrl import InputError
+from maxentrl.app import cli, plots_policy, train_folder
+from maxentrl.app.rollouts import rollouts
+from maxentrl.envs.outside import outside
+from maxentrl.learn import loop
 
 pytestmark = pytest.mark.usefixtures("toys")
 
@@ -96,6 +103,19 @@ def four():
 """
 
 
+LIT = """
+class Lit(Hill):
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}
+
+    def __init__(self, render_mode=None):
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.zeros((4, 4, 3), np.uint8)
+"""
+
+
 def command(env, *words):
     return [
         "train",
@@ -152,6 +172,53 @@ def test_a_vector_of_environments_is_trained_in_and_said_not_to_be_gone_on_with(
     before = contents(here / "run")
     assert "cannot be continued bit for bit" in refused(capsys, [*words, "--resume"])
     assert contents(here / "run") == before
+
+
+def test_a_run_that_cannot_go_on_is_not_told_how(here, capsys, monkeypatch):
+    (here / "mine_short.py").write_text(MINE)
+    monkeypatch.setattr(loop, "PIECE", 1e-9)
+    assert cli.main(command("mine_short:many", "--max-time", "0.000001")) == cli.INTERRUPTED
+    said = capsys.readouterr().err
+    assert (
+        "(its time was over); a run in a vector environment cannot go on." in said and "--resume" not in said
+    )
+
+
+SMALL = {"hidden": (4,), "capacity": 50, "warmup": 10, "batch": 4}
+
+
+def test_an_environment_that_was_made_in_python_has_no_film_and_its_name_does_not_stand_for_it(here, request):
+    (here / "mine_lit.py").write_text(MINE + LIT)
+    gymnasium.register("Lit-v0", importlib.import_module("mine_lit").Lit)
+    request.addfinalizer(lambda: gymnasium.registry.pop("Lit-v0"))
+
+    def made(count):
+        stacked = gymnasium.wrappers.FrameStackObservation
+        return outside(lambda: stacked(gymnasium.make("Lit-v0", render_mode="rgb_array"), 2), count)
+
+    run = me.train("sac", made, settings=SMALL, steps=20, evaluations=1, out="run")
+    assert run.finished and run.env == "Lit-v0 (made in Python)"
+    assert (here / "run/agent").is_dir() and not (here / "run/pictures/film.svg").exists()
+    with pytest.raises(
+        InputError, match=r"trained in Lit-v0 \(made in Python\), which its name does not make again"
+    ):
+        rollouts("run", "demos.npz")
+    assert me.load_agent("run").act(np.zeros((2, 2), np.float32)).shape == (2,)
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_results(here, monkeypatch):
+    (here / "mine_dark.py").write_text(MINE + LIT)
+
+    def fail(*_):
+        raise RuntimeError("no light")
+
+    monkeypatch.setattr(plots_policy, "filmstrip", fail)
+    run = me.train("sac", "mine_dark:Lit", settings=SMALL, steps=20, evaluations=1, out="run")
+    assert run.finished and (here / "run/agent").is_dir()
+    assert (
+        "What the policy does could not be drawn: RuntimeError: no light."
+        in (here / "run/report.html").read_text()
+    )
 
 
 @pytest.mark.parametrize(("environments", "evaluations"), [(1, 4), (2, 4), (4, 3)])

@@ -16,7 +16,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from maxentrl.app.options import OUT
 from maxentrl.app.progress import BAD_INPUT, DIVERGED, DONE, INTERRUPTED, progress
 from maxentrl.app.signals import listening
-from maxentrl.app.train_options import Training, options_of, read_arguments, settings_of
+from maxentrl.app.train_options import AGENTS, Training, options_of, read_arguments, settings_of
 
 USAGE = "maxentrl train AGENT --env ID --steps N --out DIR"
 
@@ -24,13 +24,14 @@ USAGE = "maxentrl train AGENT --env ID --steps N --out DIR"
 @listening()  # already here, since what a signal raises while JAX is imported is lost, or ends the process
 def train(words: Sequence[str]) -> int:
     """Train an agent: the first word is its name, the others are options, those of its settings among them."""
+    if not words or words[0].startswith("-"):
+        asked = bool(words) and words[0] in ("-h", "--help")
+        print(_agents(), file=sys.stdout if asked else sys.stderr)
+        return DONE if asked else BAD_INPUT
+
     from maxentrl import agents
     from maxentrl.learn.loop import DivergedError
 
-    if not words or words[0].startswith("-"):
-        asked = bool(words) and words[0] in ("-h", "--help")
-        print(_agents(agents.AGENTS), file=sys.stdout if asked else sys.stderr)
-        return DONE if asked else BAD_INPUT
     name = words[0]
     kind = agents.kind(name)
     form = options_of(name, kind.settings)
@@ -79,24 +80,23 @@ def _train(name: str, training: Training, settings: dict[str, Any]) -> int:
     print(f"report      {training.out / 'report.html'}")
     if done.finished:
         return DONE
+    stopped = f"stopped at step {done.step} of {training.steps} ({done.stopped})"
+    if not done.resumable:
+        print(f"maxentrl: {stopped}; a run in a vector environment cannot go on.", file=sys.stderr)
+        return INTERRUPTED
     again = command(done.asked).replace(" --out again", f" --out {shlex.quote(str(training.out))}")
-    print(
-        f"maxentrl: stopped at step {done.step} of {training.steps} ({done.stopped}); it goes on with\n"
-        f"  {again} --resume",
-        file=sys.stderr,
-    )
+    track = f" --track {' '.join(training.track)}" if training.track else ""
+    print(f"maxentrl: {stopped}; it goes on with\n  {again}{track} --resume", file=sys.stderr)
     return INTERRUPTED
 
 
-def _agents(known: Any) -> str:
+def _agents() -> str:
     lines = [
         f"usage: {USAGE} [OPTIONS]",
         "",
         "agents (maxentrl train AGENT --help names the options of each):",
+        *(f"  {name:<17} {words}" for name, words in AGENTS.items()),
     ]
-    for name, kind in known.items():
-        module = inspect.getdoc(sys.modules[kind.make.__module__]) or name
-        lines.append(f"  {name:<17} {module.splitlines()[0]}")
     return "\n".join(lines)
 
 

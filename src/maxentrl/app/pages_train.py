@@ -9,16 +9,8 @@ from typing import Any
 from maxentrl.app.pages_plan import picture
 from maxentrl.app.pages_sections import count, interval, short
 from maxentrl.app.report import code, figure, heading, number, paragraph, table, text, warnings
+from maxentrl.app.train_options import AGENTS, MADE
 
-AGENTS = {
-    "soft_q": "tabular soft Q-learning",
-    "soft_dqn": "soft Q-learning with a network",
-    "soft_pg": "the soft policy gradient",
-    "entropy_bonus_pg": "policy gradient with an entropy bonus",
-    "sac": "soft actor-critic",
-    "sac_v1": "soft actor-critic with a value network",
-    "discrete_sac": "soft actor-critic for discrete actions",
-}
 INSIDE = {
     "entropy": "entropy of the policy, nats",
     "divergence_from_prior": "divergence of the policy from the prior, nats",
@@ -156,7 +148,7 @@ def _inside(answer: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _policy(asked: Mapping[str, Any], folder: Path, seed: int) -> list[str]:
-    says, caption = POLICIES.get(asked["env"], ("What the policy does.", ""))
+    says, caption = POLICIES.get(asked["env"].removesuffix(MADE), ("What the policy does.", ""))
     drawn = picture(folder, "policy")
     film = picture(folder, "film")
     if drawn is None and film is None:

@@ -31,9 +31,9 @@ ROLLOUTS = 40
 def pictures(policies: Sequence[Policy], site: Any) -> dict[str, bytes]:
     """What can be drawn of the first seed's policy in this environment, by name of the picture."""
     policy, found = policies[0], {}
-    if site.env is not None and site.name in DRAWN:
-        found["policy"] = DRAWN[site.name](policy, site.env)
-    if site.env is None and isinstance(site.name, str):
+    if site.env is not None and site.env.name in DRAWN:
+        found["policy"] = DRAWN[site.env.name](policy, site.env)
+    if site.env is None and site.named:
         strip = filmstrip(policy, site)
         if strip is not None:
             found["film"] = strip

@@ -12,6 +12,7 @@ import numpy as np
 
 from maxentrl import envs
 from maxentrl.app.saved_agents import Policy, load_agent, read_about
+from maxentrl.app.train_options import MADE
 from maxentrl.app.training import Site, open_site
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Env, Outside
@@ -78,6 +79,10 @@ def rollouts(
         raise InputError(f"there must be at least 1 episode; got {episodes}.")
     run = Path(run)
     about = read_about(run / "agent" if (run / "agent").is_dir() else run)
+    if about.env.endswith(MADE):
+        raise InputError(
+            f"{run} was trained in {about.env}, which its name does not make again; let load_agent({str(run)!r}) act in it."
+        )
     policy = load_agent(run, seed)
     site = open_site(about.env, about.env_args)
     numbered = site.env is not None and isinstance(site.spaces[0], Discrete)

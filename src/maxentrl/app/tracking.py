@@ -49,6 +49,7 @@ def tracking(
         check_tracking(kinds, folder)
         takers = []
         for kind in dict.fromkeys(kinds):
+            assert folder is not None
             make = _tensorboard if kind == "tensorboard" else _wandb
             takers.append(stack.enter_context(make(folder, asked, found)))
 

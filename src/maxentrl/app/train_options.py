@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import operator
 import re
 import types
 import typing
@@ -17,6 +18,20 @@ from tyro.conf import arg
 
 RENAMED = {"steps": "steps_per_update"}
 """Settings of agents whose option has another name; --steps is the length of the run."""
+
+AGENTS = {
+    "soft_q": "tabular soft Q-learning",
+    "soft_dqn": "soft Q-learning with a network",
+    "soft_pg": "the soft policy gradient",
+    "entropy_bonus_pg": "policy gradient with an entropy bonus",
+    "sac": "soft actor-critic",
+    "sac_v1": "soft actor-critic with a value network",
+    "discrete_sac": "soft actor-critic for discrete actions",
+}
+"""All agents by name, in words."""
+
+MADE = " (made in Python)"
+"""Behind the name of an environment that was not given by name, and that its name does not make again."""
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -35,7 +50,9 @@ class Training:
     env_args: Annotated[
         str | None, arg(metavar="JSON", help="arguments of the environment, such as '{\"gravity\": 9.8}'")
     ] = None
-    steps: Annotated[int, arg(help="environment steps of each seed")]
+    steps: Annotated[
+        int, arg(help="environment steps of each seed, rounded up to whole updates of the agent")
+    ]
     seeds: Annotated[str, arg(metavar="N-N|N,N", help='seeds to train, such as "0-31" or "0,3,5"')] = "0"
     out: Annotated[
         Path,
@@ -80,20 +97,37 @@ def read_seeds(seeds: str | int | Iterable[int]) -> tuple[int, ...]:
             if last - first >= 100_000:
                 raise InputError(f"seeds {part.strip()} are {last - first + 1}; at most 100000 are possible.")
             found += range(first, last + 1)
-    elif isinstance(seeds, int):
-        if seeds < 1:
-            raise InputError(f"there must be at least 1 seed; got {seeds}.")
-        found = list(range(seeds))
-    else:
+    elif isinstance(seeds, Iterable):
         found = list(seeds)
+    else:
+        try:
+            found = list(range(operator.index(seeds)))
+        except TypeError:
+            raise InputError(
+                f'seeds must be a number of them, a list, or such as "0-31"; got {seeds!r}.'
+            ) from None
+        if not found:
+            raise InputError(f"there must be at least 1 seed; got {seeds}.")
     if not found:
         raise InputError("there must be at least 1 seed; got none.")
-    for place, seed in enumerate(found):
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-            raise InputError(f"a seed must be a whole number in [0, 2^32); got {seed!r}.")
-        if seed in found[:place]:
+    known: dict[int, None] = {}
+    for seed in map(_seed, found):
+        if seed in known:
             raise InputError(f"seeds must differ; {seed} occurs more than once.")
-    return tuple(found)
+        known[seed] = None
+    return tuple(known)
+
+
+def _seed(seed: Any) -> int:
+    from maxentrl.core.check import InputError
+
+    try:
+        found = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        found = -1
+    if not 0 <= found < 2**32:
+        raise InputError(f"a seed must be a whole number in [0, 2^32); got {seed!r}.")
+    return found
 
 
 def read_duration(words: str | int | float | None) -> float | None:
@@ -183,8 +217,23 @@ def words_of(form: type, settings: Mapping[str, Any]) -> dict[str, Any]:
         value = settings.get(field.name, field.default)
         value = tuple(value) if isinstance(value, list) else value
         if value != field.default:
-            found[RENAMED.get(field.name, field.name)] = _joined(value) if isinstance(value, tuple) else value
+            words = _joined(value) if isinstance(value, tuple) else "None" if value is None else value
+            found[RENAMED.get(field.name, field.name)] = words
     return found
+
+
+def check_lists(name: str, form: type, settings: Mapping[str, Any]) -> None:
+    """Settings of which there are several numbers are given as several.
+
+    Raises:
+        InputError: for the first that is not.
+    """
+    from maxentrl.core.check import InputError
+
+    hints = typing.get_type_hints(form)
+    for key, value in settings.items():
+        if _is_tuple(hints.get(key)) and not isinstance(value, list | tuple):
+            raise InputError(f"{name}'s {key} must be numbers in brackets, such as (64, 64); got {value!r}.")
 
 
 def field_sentences(form: type) -> dict[str, str]:
@@ -224,7 +273,8 @@ def _numbers(words: str, name: str, hint: Any) -> tuple[float | int, ...]:
 
     number: Callable[[str], float | int] = int if int in typing.get_args(hint) else float
     try:
-        return tuple(number(part) for part in words.split(",") if words)
+        bare = words.strip("()[] ").removesuffix(",")
+        return tuple(number(part) for part in bare.split(",") if bare)
     except ValueError:
         example = "64,64" if number is int else "0.001,10"
         raise InputError(

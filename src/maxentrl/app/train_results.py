@@ -77,7 +77,12 @@ def write_results(
     inner = plots_train.training(folder.rows, about.seeds)
     if inner is not None:
         run.pictures["training"] = inner
-    run.pictures.update(plots_policy.pictures(policies, site))
+    try:
+        run.pictures.update(plots_policy.pictures(policies, site))
+    except (
+        Exception
+    ) as error:  # it may be of an environment of the user's own, and is no reason to lose the results
+        run.warn(f"What the policy does could not be drawn: {type(error).__name__}: {error}.")
     run.folders["agent"] = lambda place: saved_agents.save_agents(place, about, list(states))
     folder.end(run, pages.page, timing)
 

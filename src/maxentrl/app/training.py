@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 
 from maxentrl import agents, envs
@@ -16,14 +19,15 @@ from maxentrl.app.record import plain
 from maxentrl.app.saved_agents import Policy
 from maxentrl.app.signals import listening
 from maxentrl.app.tracking import check_tracking, tracking
-from maxentrl.app.train_options import read_duration, read_seeds
+from maxentrl.app.train_options import MADE, check_lists, read_duration, read_seeds
 from maxentrl.app.train_results import curves, write_results
 from maxentrl.app.train_watch import Clock, Stop, Watch
-from maxentrl.core.check import InputError
+from maxentrl.core.check import InputError, check_count
 from maxentrl.core.contracts import Agent, Env, Outside
 from maxentrl.core.spaces import Space
 from maxentrl.core.statistics import with_interval
 from maxentrl.envs.layout import Layout
+from maxentrl.envs.together import Together
 from maxentrl.learn import checkpoint, inside, loop, worlds
 
 FILES = (".npz", ".csv")
@@ -32,8 +36,9 @@ FILES = (".npz", ".csv")
 class Site(NamedTuple):
     """Where an agent is trained: in JAX (`env`), or outside of it (`make`).
 
+    name: as it was given; where it was not given by name, what it is called, and `MADE`.
     arguments: what it was made with. layout: where each part of an observation lies in its row, where it was laid out.
-    remarks: what was odd about it when it was tried.
+    remarks: what was odd about it when it was tried. resumable: whether a run in it can go on.
     """
 
     name: str
@@ -43,6 +48,12 @@ class Site(NamedTuple):
     spaces: tuple[Space, Space]
     layout: Layout | None
     remarks: tuple[str, ...] = ()
+    resumable: bool = True
+
+    @property
+    def named(self) -> bool:
+        """Whether the name and the arguments make it again."""
+        return not self.name.endswith(MADE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +64,7 @@ class TrainedRun:
     step: of each seed, at the end. finished: whether that was all that was asked. stopped: why not, or None.
     rows: the metrics, as in metrics.jsonl. policies: one for each seed.
     folder: where it is kept, or None. warnings: sentences for its reader. timing: as in timing.json.
-    asked: the settings, as they are kept.
+    asked: the settings, as they are kept. resumable: whether it can go on.
     """
 
     agent: Agent
@@ -68,6 +79,7 @@ class TrainedRun:
     warnings: list[str]
     timing: dict[str, Any]
     asked: dict[str, Any]
+    resumable: bool
 
     @property
     def curves(self) -> tuple[np.ndarray, np.ndarray]:
@@ -147,13 +159,14 @@ def train(
         DivergedError: when a number is not finite any more; it names the last good checkpoint.
     """
     if isinstance(agent, str):
+        check_lists(agent, agents.kind(agent).settings, settings or {})
         agent = agents.make(agent, settings)
     elif settings is not None:
         raise InputError("settings go with the name of an agent; this one has its own.")
+    told = dataclasses.asdict(agent.settings) if dataclasses.is_dataclass(agent.settings) else {}  # pyright: ignore[reportArgumentType]
     numbers = read_seeds(seeds)
     schedule = loop.Schedule(steps, log_every, evaluate_every, checkpoint_every)
-    if evaluations < 1:
-        raise InputError(f"evaluations must be at least 1 episode; got {evaluations}.")
+    evaluations = check_count(evaluations, "evaluations", "episode")
     place = None if out is None else Path(out)
     if place is None and resume:
         raise InputError("resume needs the folder of the run; give out.")
@@ -169,9 +182,7 @@ def train(
             "seeds": list(numbers),
             **dataclasses.asdict(schedule),
             "evaluations": evaluations,
-            "settings": dataclasses.asdict(agent.settings)
-            if dataclasses.is_dataclass(agent.settings)
-            else {},  # pyright: ignore[reportArgumentType]
+            "settings": told,
         }
         agent.check(*site.spaces)
         found = None
@@ -180,7 +191,7 @@ def train(
         elif place is not None:
             train_folder.check_free(place)
         watch = watch or Watch()
-        watch.begin(steps, len(numbers), clock)
+        watch.begin(schedule.steps, len(numbers), clock)
         if resume:
             watch.say(
                 f"going on from step {found.step}" if found else f"nothing to go on from in {out}; beginning"
@@ -237,7 +248,7 @@ def train(
             write_results(folder, asked, about, states, policies, site, done.finished, timing, site.remarks)
         return TrainedRun(
             agent, site.name, numbers, done.step, done.finished, None if done.finished else stop.why, rows,
-            policies, None if folder is None else folder.place, warnings, timing, asked,
+            policies, None if folder is None else folder.place, warnings, timing, asked, site.resumable,
         )  # fmt: skip
 
 
@@ -245,18 +256,21 @@ def open_site(env: str | Env | Callable[[int], Outside], arguments: dict[str, An
     """Where an agent is trained, from a name, an `Env` or a function.
 
     Raises:
-        InputError: for a name that is unknown, or arguments that it does not take.
+        InputError: for a name that is unknown, arguments that it does not take, and what is no environment.
     """
     if isinstance(env, str):
         ours = env in envs.SIMULATORS or env in envs.PROBLEMS or Path(env).suffix.lower() in FILES
-        if ours:
+        # One that is spelled like ours is refused by the sentence that names ours.
+        if ours or (re.fullmatch("[a-z0-9_]+", env) and env not in gymnasium.registry):
             made = envs.make(env, **arguments)
             return Site(env, arguments, made, None, inside.spaces(made), None)
         return _outer(env, arguments, _maker(env, arguments))
     if arguments:
         raise InputError("env_args go with the name of an environment; this one is made already.")
     if isinstance(env, Env):
-        return Site(env.name, {}, env, None, inside.spaces(env), None)
+        if env.observation is None or env.action is None:
+            raise InputError(f"the environment {env.name} must know its spaces, observation and action.")
+        return Site(f"{env.name}{MADE}", {}, env, None, inside.spaces(env), None)
     return _outer(None, {}, env)
 
 
@@ -275,12 +289,28 @@ def _maker(name: str, arguments: dict[str, Any]) -> Callable[[int], Outside]:
 
 
 def _outer(name: str | None, arguments: dict[str, Any], make: Callable[[int], Outside]) -> Site:
-    one = make(1)
+    one = make(1) if _takes_count(make) else make
+    if not isinstance(one, Outside):
+        raise InputError(
+            "env must be a name, an Env, or a function that makes so many environments as an Outside, such as lambda "
+            f"count: outside(make, count) where make is a class or a function that makes one; got {type(one).__name__!r}."
+        )
     try:
         layout, remarks = getattr(one, "layout", None), tuple(getattr(one, "remarks", ()))
-        return Site(name or one.name, arguments, None, make, (one.observation, one.action), layout, remarks)
+        spaces, resumable = (one.observation, one.action), not isinstance(one, Together)
+        return Site(name or f"{one.name}{MADE}", arguments, None, make, spaces, layout, remarks, resumable)
     finally:
         one.close()
+
+
+def _takes_count(make: Any) -> bool:
+    if not callable(make) or isinstance(make, type):
+        return False
+    try:
+        inspect.signature(make).bind(1)
+    except TypeError:
+        return False
+    return True
 
 
 def _world(agent: Agent, site: Site, seeds: tuple[int, ...], evaluations: int) -> worlds.World:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
 from collections.abc import Sequence
 
@@ -65,10 +66,18 @@ def check_tolerance(tolerance: Scalar) -> None:
         raise InputError(f"tolerance must be a finite number of at least 0; got {tolerance!r}.")
 
 
-def check_count(count: int, name: str, least: int = 1) -> None:
-    """`count` is a whole number of at least `least`."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < least:
-        raise InputError(f"{name} must be a whole number, at least {least}; got {count!r}.")
+def check_count(count: int, name: str, of: str = "", least: int = 1) -> int:
+    """A whole number of at least `least`, as a number of Python's own; `of`: the word for one of what is counted."""
+    try:
+        found = operator.index(count)
+    except TypeError:
+        found = None
+    if found is None or isinstance(count, bool):
+        kind = f"a whole number of {of}s" if of else "a whole number"
+        raise InputError(f"{name} must be {kind}, at least {least}; got {count!r}.")
+    if found < least:
+        raise InputError(f"{name} must be at least {f'{least} {of}'.strip()}; got {found}.")
+    return found
 
 
 def check_penalty(l2: float) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from maxentrl.core.check import InputError
+from maxentrl.core.check import InputError, check_count
 from maxentrl.learn import checkpoint, tally
 from maxentrl.learn.worlds import World
 
@@ -45,8 +45,7 @@ class Schedule:
 
     def __post_init__(self):
         for name in ("steps", "log_every", "evaluate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1 step; got {getattr(self, name)}.")
+            object.__setattr__(self, name, check_count(getattr(self, name), name, "step"))
 
 
 class Progress(NamedTuple):
