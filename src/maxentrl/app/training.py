@@ -157,6 +157,7 @@ def train(
     Raises:
         InputError: for names, settings and folders that cannot be used.
         DivergedError: when a number is not finite any more; it names the last good checkpoint.
+        KeyboardInterrupt: for a signal before training began, when nothing is written, and for the second one.
     """
     if isinstance(agent, str):
         check_lists(agent, agents.kind(agent).settings, settings or {})

@@ -117,8 +117,8 @@ def write(
 ) -> Path:
     """Write the checkpoint of a step into `folder`, and remove those that it makes superfluous.
 
-    The newest `KEPT` whose step is a multiple of `every` stay. One in between, made where a run was stopped, goes with
-    the next, or as soon as another one is there to fall back to: a run that was interrupted then leaves the files that it
+    The newest `KEPT` whose step is a multiple of `every` stay, and before there are any, the one before this. Others, made
+    where a run was stopped, go: once two multiples lie behind a run that was interrupted, it leaves the files that it
     would have left otherwise.
 
     Raises:
