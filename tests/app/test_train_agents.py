@@ -97,6 +97,37 @@ def test_probabilities_of_discrete_actions_sum_to_one(tmp_path):
             policy.log_density(2, action)
 
 
+@pytest.mark.parametrize(
+    ("name", "space", "other"),
+    [
+        ("discrete_sac", Discrete(2, start=5), 4),
+        ("sac", Box(np.full((2, 2), -3, np.float32), np.full((2, 2), 5, np.float32)), np.full((2, 2), 5.5)),
+    ],
+)
+def test_actions_have_the_start_and_the_shape_of_the_environments_own(tmp_path, name, space, other):
+    agent, spaces = agents.make(name, {"hidden": [5], "capacity": 4}), (SPACES[0], space)
+    state = agent.init(jax.random.key(0, impl="threefry2x32"), *spaces)
+    save_agents(tmp_path / "agent", describe(agent, spaces, None, "somewhere", {}, (0,), 7), [state])
+    policy, seen = load_agent(tmp_path), np.array([0.3, -5.0], np.float32)
+    mode = np.asarray(agent.mode(state, seen[None]))[0]
+    if isinstance(space, Discrete):
+        own, unit = 5 + mode, 0.0
+        total = np.exp([policy.log_density(seen, a) for a in (5, 6)]).sum()
+        assert total == pytest.approx(1.0, abs=1e-6)  # float32
+    else:
+        own, unit = 1 + 4 * mode.reshape(2, 2), 4 * np.log(4.0)
+    for key in (None, 0):
+        action = policy.act(seen, key=key)
+        many = policy.act(np.stack([seen] * 3), key=key)
+        assert np.shape(action) == np.shape(own) and many.shape == (3, *np.shape(own))
+    np.testing.assert_allclose(policy.act(seen), own, rtol=1e-6)
+    # The density per unit of the environment is that of the agent's own action, over how large a unit is there.
+    given = np.float32(agent.log_density(state, seen[None], mode[None])[0]) - unit
+    assert policy.log_density(seen, policy.act(seen)) == pytest.approx(given, abs=1e-4)
+    with pytest.raises(InputError, match="every action must lie in the action space"):
+        policy.log_density(seen, other)
+
+
 def test_dict_observations_are_laid_out_as_in_training(tmp_path):
     from gymnasium import spaces as gym
 

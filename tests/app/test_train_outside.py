@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import maxentrl as me
-from app.small_training import COMMAND, contents, toys  # noqa: F401 - a fixture
+from app.small_training import COMMAND, OPTIONS, contents, toys  # noqa: F401 - a fixture
 from maxentrl import InputError
 from maxentrl.app import cli, plots_policy, train_folder
 from maxentrl.app.rollouts import rollouts
@@ -153,6 +154,58 @@ def test_what_goes_wrong_on_the_way_names_environment_episode_and_step(here, cap
     # The environment is tried for 20 steps before, and it was another one.
     assert said.startswith(f"maxentrl: seed 0, environment 0 (mine_steep:Hill), episode 9, step 5: {message}")
     assert (here / "run/checkpoints/step-000000000080.safetensors").exists()
+
+
+ODD = """
+import gymnasium
+import numpy as np
+
+class Odd(gymnasium.Env):
+    observation_space = gymnasium.spaces.Discrete(3, start=-1)
+
+    def __init__(self, boxed=False):
+        box = gymnasium.spaces.Box(np.full((2, 2), -3.0), np.full((2, 2), 5.0), dtype=np.float64)
+        self.action_space = box if boxed else gymnasium.spaces.Discrete(2, start=5)
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return -1, {}
+
+    def step(self, action):
+        assert action in self.action_space
+        self.t += 1
+        return (self.t + 1) % 3 - 1, 0.0, False, self.t >= 10, {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("boxed", "shape", "low", "high"), [(False, (), 5, 6), (True, (2, 2), -3.0, 5.0)], ids=["start", "shape"]
+)
+def test_an_agent_acts_and_is_kept_in_units_and_shape_of_the_environments_actions(
+    here, boxed, shape, low, high
+):
+    (here / "mine_odd.py").write_text(ODD)
+    agent = ("sac", "--hidden", "4", "--capacity", "200") if boxed else ("soft_q",)
+    words = ("--env", "mine_odd:Odd", "--env-args", json.dumps({"boxed": boxed}), *OPTIONS)
+    assert cli.main(["train", *agent, *words, "--steps", "60", "--out", "run"]) == cli.DONE
+    policy, env = me.load_agent("run"), importlib.import_module("mine_odd").Odd(boxed)
+    action = policy.act(env.reset(seed=0)[0], key=0)
+    env.step(np.asarray(action, env.action_space.dtype))
+    assert np.isfinite(policy.log_density(-1, action))
+    assert cli.main(["rollouts", "run", "--episodes", "3", "--out", "kept.npz"]) == cli.DONE
+    with np.load("kept.npz") as kept:
+        assert kept["actions"].shape == (3, 10, *shape)
+        assert kept["actions"].min() >= low and kept["actions"].max() <= high
+
+
+def test_a_table_is_learned_of_an_environment_whose_observations_are_numbered(here):
+    # FrozenLake without slipping, from Gymnasium: right is 2 and down is 1; reward 1 at the goal alone.
+    words = ("--env", "FrozenLake-v1", "--env-args", '{"is_slippery": false, "map_name": "4x4"}', *OPTIONS)
+    learning = ("--temperature", "0", "--epsilon", "1", "--steps", "12000")
+    assert cli.main(["train", "soft_q", *words, *learning, "--out", "run"]) == cli.DONE
+    rows = [json.loads(line) for line in (here / "run/metrics.jsonl").read_text().splitlines()]
+    assert [row["return"] for row in rows if row["kind"] == "evaluation"][-1] == 1.0
 
 
 def test_actions_without_bounds_are_refused_before_anything_is_written(here, capsys):

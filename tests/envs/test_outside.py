@@ -18,9 +18,10 @@ from worlds import Broken, Dice, Forgetful, Nested, Steered, Walk
 def random_actions(world, steps, seed=0):
     rng = np.random.default_rng(seed)
     if isinstance(world.action, Discrete):
-        return rng.integers(0, world.action.count, (steps, world.count)).astype(np.int32)
+        first, count = world.action.start, world.action.count
+        return rng.integers(first, first + count, (steps, world.count)).astype(np.int32)
     low, high = world.action
-    return rng.uniform(low, high, (steps, world.count, len(low))).astype(np.float32)
+    return rng.uniform(low, high, (steps, world.count, *low.shape)).astype(np.float32)
 
 
 def lived(world, actions):
@@ -49,7 +50,8 @@ def replay(make, convert, base, place, actions):
 CASES = {
     "CartPole-v1": (lambda: gymnasium.make("CartPole-v1"), int),
     "Pendulum-v1": (lambda: gymnasium.make("Pendulum-v1"), lambda a: a),
-    "walk": (Walk, lambda a: int(a) + 3),
+    "walk": (Walk, int),
+    "steered": (Steered, lambda a: a.astype(np.float64)),
 }
 
 
@@ -81,7 +83,7 @@ def test_each_environment_lives_what_a_plain_one_lives(name):
 def test_both_flags_can_be_true_at_once():
     world = outside(lambda: Walk(limit=1, start=3.0))
     world.reset(0)
-    got = world.step(np.asarray([1]))
+    got = world.step(np.asarray([4]))
     assert got.terminated[0] and got.truncated[0]
     world = outside(lambda: Walk(limit=1))
     world.reset(0)
@@ -120,7 +122,7 @@ def test_a_restored_run_is_the_same_run_bit_for_bit(make):
 def test_what_is_saved_keeps_its_types_in_jax_and_grows_with_the_episode_only():
     world = outside(lambda: Walk(limit=30, noise=0.0), count=2)
     world.reset(2**32 - 1)
-    actions = np.tile(np.asarray([[0, 1], [1, 0]], np.int32), (100, 1))
+    actions = np.tile(np.asarray([[3, 4], [4, 3]], np.int32), (100, 1))
     lived(world, actions[:35])
     saved = world.save()
     assert saved["steps"].tolist() == [5, 5] and saved["episodes"].tolist() == [1, 1]
@@ -132,7 +134,7 @@ def test_what_is_saved_keeps_its_types_in_jax_and_grows_with_the_episode_only():
 def test_an_environment_that_does_not_repeat_itself_is_found_out_when_it_is_continued():
     world = outside(lambda: Forgetful(after=6), check=False)
     world.reset(0)
-    lived(world, np.asarray([[0], [1]] * 4))
+    lived(world, np.asarray([[3], [4]] * 4))
     with pytest.raises(InputError, match=r"episode 0, step 6: this environment does not repeat itself"):
         world.restore(world.save())
 
@@ -172,27 +174,27 @@ def test_what_goes_wrong_on_the_way_names_environment_episode_and_step(kind, mes
     world = outside(lambda: Broken(kind), count=2, check=False)
     world.reset(0)
     with pytest.raises(InputError, match=rf"environment 0 \(Broken\), episode 2, step 3: {message}"):
-        lived(world, np.asarray([[0, 1], [1, 0]] * 20))
+        lived(world, np.asarray([[3, 4], [4, 3]] * 20))
 
 
 def test_actions_reach_the_environment_in_its_own_units_and_shape():
     world = outside(Steered)
-    assert isinstance(world.action, Box) and world.action.shape == (2,)
+    assert isinstance(world.action, Box) and world.action.shape == (2, 1)
     world.reset(0)
     # The upper bound as float32 lies above that of float64.
     assert float(np.float32(0.3)) > 0.3
-    got = world.step(np.asarray([[0.3, 6.5]], np.float32))
+    got = world.step(np.asarray([[[0.3], [6.5]]], np.float32))
     assert got.reward[0] == 6.5
     for wrong, message in [
-        (np.zeros((1, 3), np.float32), r"\(1, 2\); got \(1, 3\)"),
-        (np.asarray([[np.nan, 0]], np.float32), "must be finite"),
+        (np.zeros((1, 2), np.float32), r"\(1, 2, 1\); got \(1, 2\)"),
+        (np.asarray([[[np.nan], [0]]], np.float32), "must be finite"),
     ]:
         with pytest.raises(InputError, match=message):
             world.step(wrong)
     world = outside(Walk, count=2)
     world.reset(0)
     for wrong, message in [
-        (np.asarray([0, 2]), "environment 1 is 2; allowed are 0 to 1"),
+        (np.asarray([3, 2]), "environment 1 is 2; allowed are 3 to 4"),
         (np.asarray([0.0, 1.0]), "2 whole numbers"),
         (np.asarray([0]), "2 whole numbers"),
     ]:
@@ -263,7 +265,7 @@ def test_environments_must_be_new_and_alike(as_shipped):
 def test_a_film_shows_even_moments_of_the_episode_that_the_seed_begins():
     def left(observation):
         assert observation.shape == (1, 2) and observation.dtype == np.float32
-        return np.asarray([0])
+        return np.asarray([3])
 
     def times(**settings):
         frames = film(lambda **more: Walk(**settings, **more), {}, left, 0, 4)
@@ -288,7 +290,7 @@ def test_where_there_are_no_pictures_there_is_no_film():
             return np.zeros((4, 6), np.uint8)
 
     for make in (Blind, Text, lambda **more: Walk(), lambda: Walk()):
-        assert film(make, None, lambda observation: np.asarray([0]), 0, 3) is None
+        assert film(make, None, lambda observation: np.asarray([3]), 0, 3) is None
 
 
 def test_separate_environments_can_be_made_by_hand():

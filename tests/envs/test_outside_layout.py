@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from maxentrl.core.check import InputError
+from maxentrl.core.spaces import Discrete
 from maxentrl.envs.layout import check_layout, flatten, layout
 from maxentrl.envs.outside import outside
 from worlds import Dice, Nested, Walk
@@ -38,7 +39,7 @@ def test_a_row_holds_every_part_where_the_layout_says():
         env.reset(seed=int(np.random.SeedSequence(seed, spawn_key=(0, 0)).generate_state(1)[0] >> 1))
         for _ in range(5):
             seen = env.step(3)[0]
-            row = world.step(np.asarray([0])).next_observation[0]
+            row = world.step(np.asarray([3])).next_observation[0]
             # float32 rounds once.
             np.testing.assert_allclose(row, by_hand(seen), rtol=2.0**-23)
             low, high = world.observation
@@ -79,8 +80,10 @@ def test_what_is_written_over_by_the_environment_was_copied():
 
 def test_a_discrete_observation_is_one_hot_from_its_start():
     world = outside(Dice)
-    assert world.observation.shape == (6,)
-    rolls = [world.step(np.asarray([0])).observation[0] for _ in [world.reset(0), *range(60)]]
+    assert world.observation == Discrete(6, 1)
+    rolls = [
+        world.step(np.asarray([world.action.start])).observation[0] for _ in [world.reset(0), *range(60)]
+    ]
     assert np.array_equal(np.sum(rolls, axis=1), np.ones(61)) and np.all(np.sum(rolls, axis=0) > 0)
     with pytest.raises(
         InputError, match="the observation is 7, where its space has whole numbers from 1 to 6"

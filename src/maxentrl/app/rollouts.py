@@ -17,7 +17,7 @@ from maxentrl.app.training import Site, open_site
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Env, Outside
 from maxentrl.core.files import open_atomically
-from maxentrl.core.spaces import Box, Discrete, flat, width
+from maxentrl.core.spaces import Discrete, flat, width
 from maxentrl.core.words import many
 from maxentrl.data.minari_files import check_minari, write_minari, write_minari_episodes
 from maxentrl.data.tables import write_trajectories
@@ -31,9 +31,9 @@ MINARI = "minari:"
 class Episodes(NamedTuple):
     """N episodes, padded with zeros to the longest, T.
 
-    observations: float32 [N, T + 1, d], or int32 [N, T + 1] where states are numbered. actions: float32 [N, T, m] in
-    the environment's units, or int32 [N, T]. rewards: float32 [N, T]. lengths: int64 [N]. terminated: bool [N]; the
-    others were cut by a time limit.
+    observations: float32 [N, T + 1, d], or int32 [N, T + 1] where states are numbered. actions: float32
+    [N, T, *shape] or int32 [N, T], in the environment's units. rewards: float32 [N, T]. lengths: int64 [N].
+    terminated: bool [N]; the others were cut by a time limit.
     """
 
     observations: np.ndarray
@@ -214,7 +214,6 @@ def _write(out: str, lived: Episodes, site: Site, numbered: bool) -> None:
         return
     spaces = importlib.import_module("gymnasium.spaces")
     seen, done = site.spaces
-    assert isinstance(seen, Box)
     write_minari_episodes(
         out.removeprefix(MINARI),
         [
@@ -227,7 +226,7 @@ def _write(out: str, lived: Episodes, site: Site, numbered: bool) -> None:
             for i, n in enumerate(lived.lengths.tolist())
         ],
         spaces.Box(-np.inf, np.inf, (width(seen),), np.float32),
-        spaces.Discrete(done.count)
+        spaces.Discrete(done.count, start=done.start)
         if isinstance(done, Discrete)
         else spaces.Box(done.low, done.high, dtype=np.float32),
     )

@@ -56,7 +56,7 @@ class Policy:
                 number to draw one from the policy.
 
         Returns:
-            In the environment's own units: a whole number, or an array of the action space's shape.
+            In the environment's own units: a whole number from `start` on, or an array of the action space's shape.
 
         Raises:
             InputError: for an observation of another shape than in training, or one that is not finite.
@@ -75,10 +75,7 @@ class Policy:
             if isinstance(key, int | np.integer):
                 key = jax.random.key(int(key), impl="threefry2x32")
             action = self._act(self._state, key, rows)
-        action = np.asarray(to_units(self.action, np.asarray(action)))
-        if isinstance(self.action, Discrete):
-            return action
-        return action.astype(np.float32).reshape(len(rows), *self.action.shape)
+        return np.asarray(to_units(self.action, np.asarray(action)))
 
     def log_density(self, observation: Any, action: Any) -> Any:
         """log pi(a|s), exact, in nats.
@@ -101,16 +98,15 @@ class Policy:
         inside = self._inside(given)
         if not inside.all():
             raise InputError(f"every action must lie in the action space; {given[~inside].flat[0]} does not.")
-        given = given.reshape(len(rows), *shape)
-        own = np.asarray(
-            from_units(self.action, given), np.int32 if isinstance(self.action, Discrete) else np.float32
-        )
+        kind = np.int32 if isinstance(self.action, Discrete) else np.float32
+        own = np.asarray(from_units(self.action, given.reshape(len(rows), *shape)), kind)
         found = np.asarray(self._log_density(self._state, rows, own), np.float64) - log_scale(self.action)
         return float(found[0]) if single else found
 
     def _inside(self, action: np.ndarray) -> np.ndarray:
         if isinstance(self.action, Discrete):
-            return np.asarray((action >= 0) & (action < self.action.count) & (action == np.floor(action)))
+            place = action - self.action.start
+            return np.asarray((place >= 0) & (place < self.action.count) & (place == np.floor(place)))
         return np.asarray((action >= self.action.low) & (action <= self.action.high))
 
     def _rows(self, observation: Any) -> tuple[np.ndarray, bool]:
@@ -289,13 +285,13 @@ def _state(agent: Agent, about: About, path: Path) -> Any:
 
 def _space_words(space: Space) -> dict[str, Any]:
     if isinstance(space, Discrete):
-        return {"kind": "discrete", "count": space.count}
+        return {"kind": "discrete", "count": space.count, "start": space.start}
     return {"kind": "box", "low": space.low, "high": space.high}
 
 
 def _space(words: Mapping[str, Any]) -> Space:
     if words["kind"] == "discrete":
-        return Discrete(int(words["count"]))
+        return Discrete(int(words["count"]), int(words.get("start", 0)))
     if words["kind"] != "box":
         raise ValueError(f"there is no space of the kind {words['kind']!r}")
     low, high = (np.asarray(words[end], np.float32) for end in ("low", "high"))

@@ -117,7 +117,8 @@ class Arrived(NamedTuple):
 class Outside(Protocol):
     """N environments that are stepped from Python, each reset when its episode ends.
 
-    observation, action: the spaces of one of them, flat and in its own units; count: N; limit, name: as in `Env`.
+    observation, action: the spaces of one of them, in its own units; count: N; limit, name: as in `Env`. Observations
+        are flat (see `core.spaces.flat`).
     """
 
     observation: Space
@@ -131,7 +132,7 @@ class Outside(Protocol):
         ...
 
     def step(self, action: np.ndarray) -> Arrived:
-        """One step of all, actions [N] or [N, m] in the environment's units."""
+        """One step of all, actions [N] or [N, *shape] in the environment's units."""
         ...
 
     def save(self) -> dict[str, np.ndarray]:

@@ -1,8 +1,9 @@
 """What can be observed and what can be done: a number among a few, or an array within bounds.
 
-Agents act in their own units: a number in [0, count) where actions are discrete, and otherwise an array in [-1, 1],
-whatever the units of the environment. Entropies and log-densities then mean the same in every environment. `to_units`
-and `from_units` are the way there and back; a log-density per unit of the environment is lower by `log_scale`.
+Agents act in their own units: a number in [0, count) where actions are discrete, and otherwise a flat array in [-1, 1],
+whatever the units and the shape that the environment has. Entropies and log-densities then mean the same in every
+environment. `to_units` and `from_units` are the way there and back; a log-density per unit of the environment is lower
+by `log_scale`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from maxentrl.core.check import InputError
 
 @dataclass(frozen=True)
 class Discrete:
-    """A whole number in [0, count)."""
+    """A whole number in [start, start + count)."""
 
     count: int
+    start: int = 0
 
 
 class Box(NamedTuple):
@@ -73,18 +75,23 @@ def check_bounded(space: Space, name: str = "the action space") -> None:
 
 
 def to_units(space: Space, action):
-    """An agent's action in the units of the environment: low + (action + 1) / 2 (high - low)."""
+    """Actions of an agent, [...] or [..., m], in the units and the shape of the environment, [..., *shape].
+
+    That is start + action, or low + (action + 1) / 2 (high - low).
+    """
     if isinstance(space, Discrete):
-        return action
+        return action + space.start
     xp = np if isinstance(action, np.ndarray) else jnp
+    action = action.reshape(*action.shape[:-1], *space.shape)
     return xp.clip(space.low + 0.5 * (action + 1.0) * (space.high - space.low), space.low, space.high)
 
 
 def from_units(space: Space, action):
-    """An action of the environment in the agent's units, [-1, 1]."""
+    """Actions of the environment, [..., *shape], in the agent's units: in [0, count), or [..., m] in [-1, 1]."""
     if isinstance(space, Discrete):
-        return action
-    return 2.0 * (action - space.low) / (space.high - space.low) - 1.0
+        return action - space.start
+    action = 2.0 * (action - space.low) / (space.high - space.low) - 1.0
+    return action.reshape(*action.shape[: action.ndim - len(space.shape)], width(space))
 
 
 def log_scale(space: Space) -> float:
@@ -102,6 +109,7 @@ def width(space: Space) -> int:
 def flat(space: Space, values):
     """Observations of this space as rows of floats [..., width]: one-hot where discrete."""
     if isinstance(space, Discrete):
-        return (jnp.asarray(values)[..., None] == jnp.arange(space.count)).astype(jnp.float32)
+        places = jnp.arange(space.start, space.start + space.count)
+        return (jnp.asarray(values)[..., None] == places).astype(jnp.float32)
     values = jnp.asarray(values, jnp.float32)
     return values.reshape(*values.shape[: values.ndim - len(space.shape)], width(space))

@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 class Past(NamedTuple):
-    """The episode under way: which one, what was done in it [t] or [t, m], and digests of what was seen [t + 1, 8]."""
+    """The episode under way: which one, what was done in it [t] or [t, *shape], and digests of what was seen [t + 1, 8]."""
 
     episode: int
     actions: np.ndarray
@@ -81,8 +81,8 @@ class Episodes:
         """One step.
 
         Args:
-            action: [] or [m], as agents say it, to be remembered.
-            native: the same as the environment wants it; see `native_actions`.
+            action: [] or [*shape], in the environment's units, to be remembered.
+            native: the same in the type that the environment wants; see `native_actions`.
 
         Raises:
             InputError: as `begin` does, and for a reward that is no finite number.
@@ -105,7 +105,9 @@ class Episodes:
         """What `relive` needs to come back to this very step."""
         actions = np.frombuffer(bytes(self._done), np.int32 if self._discrete else np.float32)
         digests = np.frombuffer(bytes(self._seen), np.uint8).reshape(-1, DIGEST)
-        return Past(self.episode, actions if self._discrete else actions.reshape(-1, self._size), digests)
+        if not self._discrete:
+            actions = actions.reshape(-1, *self.env.action_space.shape or ())
+        return Past(self.episode, actions, digests)
 
     def relive(self, seed: int, past: Past) -> np.ndarray:
         """The episode up to where it was left, with everything seen compared. Returns the observation there [d].
@@ -124,10 +126,6 @@ class Episodes:
     @property
     def _discrete(self) -> bool:
         return isinstance(self.env.action_space, gymnasium.spaces.Discrete)
-
-    @property
-    def _size(self) -> int:
-        return int(np.prod(self.env.action_space.shape or (), dtype=int))
 
     def _look(self, observation: Any) -> np.ndarray:
         try:

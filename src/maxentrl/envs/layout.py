@@ -51,12 +51,20 @@ class Layout(NamedTuple):
         return self.parts[-1].stop
 
     @property
-    def space(self) -> Box:
-        """What a row can be."""
+    def bounds(self) -> Box:
+        """Between which bounds the columns of a row lie."""
         return Box(
             np.concatenate([part.low for part in self.parts]),
             np.concatenate([part.high for part in self.parts]),
         )
+
+    @property
+    def space(self) -> Space:
+        """What is observed: one of a few numbers, whose row is one-hot, where that is all; else a row within bounds."""
+        first, *others = self.parts
+        if others or len(first.counts) != 1:
+            return self.bounds
+        return Discrete(first.counts[0], first.first[0])
 
     def record(self) -> list[dict[str, Any]]:
         """The layout as it is written beside a run, in JSON; see `check_layout`."""
@@ -231,13 +239,13 @@ def check_layout(found: Layout, recorded: Sequence[Mapping[str, Any]]) -> None:
 
 
 def action_space(space: spaces.Space) -> Space:
-    """What can be done, as agents see it: a number from 0 on, or a flat array within bounds.
+    """What can be done: one of a few numbers, or an array within bounds.
 
     Raises:
         InputError: for other kinds of spaces, for a box of whole numbers, and for one without bounds.
     """
     if isinstance(space, spaces.Discrete):
-        return Discrete(int(space.n))
+        return Discrete(int(space.n), int(space.start))
     if not isinstance(space, spaces.Box):
         raise InputError(
             f"actions of the kind {type(space).__name__} are not supported; possible are Discrete, and Box with finite "
@@ -248,15 +256,15 @@ def action_space(space: spaces.Space) -> Space:
             f"a Box of actions must hold floats, and this one holds {space.dtype}; whole numbers can be had as Discrete."
         )
     with np.errstate(over="ignore"):
-        bounds = Box(*(np.ravel(bound).astype(np.float32) for bound in (space.low, space.high)))
-    if not bounds.shape[0]:
+        bounds = Box(space.low.astype(np.float32), space.high.astype(np.float32))
+    if not bounds.low.size:
         raise InputError("the action space is a Box without entries; an agent must have something to do.")
     check_bounded(bounds)
     return box(*bounds)
 
 
 def native_actions(space: spaces.Space, action: np.ndarray, count: int) -> np.ndarray:
-    """Actions [N] or [N, m] of `count` environments as Gymnasium wants them: from `start` on, or [N, *shape].
+    """Actions [N] or [N, *shape] of `count` environments in the types that Gymnasium wants, and within its bounds.
 
     Raises:
         InputError: for another shape, a number that the space does not have, or one that is not finite.
@@ -268,21 +276,22 @@ def native_actions(space: spaces.Space, action: np.ndarray, count: int) -> np.nd
                 f"actions must be {count} whole numbers; got shape {action.shape} of type {action.dtype}."
             )
         numbers = action.tolist()  # for a handful of numbers faster than NumPy
-        if min(numbers) < 0 or max(numbers) >= space.n:
-            wrong = int(np.argmax((action < 0) | (action >= space.n)))
+        first, last = int(space.start), int(space.start + space.n - 1)
+        if min(numbers) < first or max(numbers) > last:
+            wrong = int(np.argmax((action < first) | (action > last)))
             raise InputError(
-                f"the action of environment {wrong} is {action[wrong]}; allowed are 0 to {space.n - 1}."
+                f"the action of environment {wrong} is {action[wrong]}; allowed are {first} to {last}."
             )
-        return (action + space.start).astype(space.dtype)
+        return action.astype(space.dtype)
     assert isinstance(space, spaces.Box)
-    size = math.prod(space.shape)
-    if action.shape != (count, size):
+    if action.shape != (count, *space.shape):
         raise InputError(
-            f"actions must have shape (environments, entries) = ({count}, {size}); got {action.shape}."
+            f"actions must have the shape of the environments and of one action, {(count, *space.shape)}; got "
+            f"{action.shape}."
         )
     if not np.isfinite(action).all():
-        wrong = int(np.argmin(np.isfinite(action).all(1)))
+        wrong = int(np.argmin(np.isfinite(action).reshape(count, -1).all(1)))
         raise InputError(f"the action of environment {wrong} is {action[wrong]}; actions must be finite.")
     # Bounds of float64 rounded to float32 may lie outside by half a unit in the last place.
-    native = action.reshape(count, *space.shape).astype(space.dtype)
+    native = action.astype(space.dtype)
     return np.minimum(np.maximum(native, space.low), space.high)

@@ -231,11 +231,11 @@ def _tried(episodes: Episodes, remarks: list[str]) -> bool:
     for _ in range(STEPS_TRIED):
         action = np.asarray(space.sample())
         if isinstance(space, gymnasium.spaces.Discrete):
-            action = (action - space.start).astype(np.int32)[None]
+            action = action.astype(np.int32)[None]
         else:
-            action = action.astype(np.float32).reshape(1, -1)
+            action = action.astype(np.float32)[None]
         answer = episodes.step(action[0], native_actions(space, action, 1)[0])
-        low, high = episodes.layout.space
+        low, high = episodes.layout.bounds
         outside |= bool(np.any((answer.observation < low) | (answer.observation > high)))
         if answer.terminated or answer.truncated:
             break
