@@ -276,7 +276,8 @@ def test_a_run_that_diverges_has_a_status_of_its_own_and_names_the_last_good_che
     assert cli.main(words) == cli.DIVERGED
     said = capsys.readouterr().err
     assert re.search(
-        r"toy diverged: reward was no finite number at step \d+ of seed [01]. The environment paid it", said
+        r"toy cannot go on: reward was no finite number at step \d+ of seed [01]. The environment paid it",
+        said,
     )
     assert re.search(r"The last good checkpoint is run/checkpoints/step-\d+.safetensors", said)
     assert not (here / "run/manifest.json").exists()

@@ -161,6 +161,18 @@ def test_a_board_that_is_missing_leaves_no_run_behind(here, capsys, monkeypatch)
     assert cli.main(list(words)) == cli.DONE
 
 
+@pytest.mark.parametrize("agent", ["soft_q", "soft_dqn"])
+def test_a_problem_that_forbids_an_action_is_refused_by_the_first_state_and_action(here, capsys, agent):
+    (here / "way.csv").write_text(
+        "state,action,next_state,probability,reward\n"
+        "home,walk,work,1,-2\nhome,ride,stop,1,-1\nstop,ride,work,1,-1\n"
+    )
+    for env, action, state in (("way.csv", "walk", "stop"), ("lottery", "collect", "start")):
+        said = refused(capsys, "train", agent, "--env", env, "--steps", "9", "--out", "run")
+        assert f"{env} forbids the action '{action}' in the state '{state}'" in said
+    assert [path.name for path in here.iterdir()] == ["way.csv"]
+
+
 def test_an_agent_that_cannot_act_there_says_who_can(here, capsys):
     said = refused(capsys, "train", "sac", "--env", "cartpole", "--steps", "9", "--out", "run")
     assert "sac needs actions in a box" in said and "discrete_sac" in said and not list(here.iterdir())

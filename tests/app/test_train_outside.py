@@ -92,6 +92,8 @@ class Hill(gymnasium.Env):
                 seen[1] = np.nan
             if self.wrong == "shape":
                 seen = seen[:1]
+            if self.wrong == "error":
+                raise ValueError("a slip")
             if self.wrong == "reward":
                 reward = float("inf")
         return seen, reward, False, self.t >= 10, {}
@@ -145,15 +147,29 @@ def refused(capsys, words):
         ("nan", "the observation is nan in entry (1,)"),
         ("shape", "the observation has shape (1,), where its space has (2,)"),
         ("reward", "the reward is inf; rewards must be finite in float32"),
+        ("error", "step failed with ValueError: a slip."),
     ],
 )
-def test_what_goes_wrong_on_the_way_names_environment_episode_and_step(here, capsys, wrong, message):
+def test_what_goes_wrong_on_the_way_names_step_environment_episode_and_what_is_left(
+    here, capsys, wrong, message
+):
     (here / "mine_steep.py").write_text(MINE)
     words = command("mine_steep:Hill", "--env-args", f'{{"wrong": "{wrong}", "when": 95}}')
-    said = refused(capsys, words)
+    assert cli.main(words) == cli.DIVERGED
+    said = capsys.readouterr().err.strip().splitlines()[-1]
     # The environment is tried for 20 steps before, and it was another one.
-    assert said.startswith(f"maxentrl: seed 0, environment 0 (mine_steep:Hill), episode 9, step 5: {message}")
-    assert (here / "run/checkpoints/step-000000000080.safetensors").exists()
+    where = "seed 0, step 95 of the run, environment 0 (mine_steep:Hill), episode 9, step 5"
+    assert said.startswith(f"maxentrl: toy cannot go on: {where}: {message}")
+    assert said.endswith("The last good checkpoint is run/checkpoints/step-000000000080.safetensors.")
+
+
+def test_an_environment_that_fails_before_anything_is_learned_is_bad_input(here, capsys):
+    (here / "mine_steep.py").write_text(MINE)
+    said = refused(capsys, command("mine_steep:Hill", "--env-args", '{"wrong": "error", "when": 3}'))
+    assert "environment 0 (mine_steep:Hill), episode 0, step 3: step failed with ValueError: a slip." in said
+    assert not (here / "run").exists()
+    said = refused(capsys, command("Pendulum-v1", "--env-args", '{"g": "x"}'))
+    assert "environment 0 (Pendulum-v1), episode 0, step 1: step failed with" in said
 
 
 ODD = """

@@ -231,6 +231,7 @@ def test_settings_out_of_range_are_refused():
     with pytest.raises(InputError, match=r"discrete: power must be a finite number above 0; got inf"):
         mountain_car_discrete(power=math.inf)
     with pytest.raises(
-        InputError, match=r"cartpole: limit must be at least 1 step, or None for no limit; got 0"
+        InputError,
+        match=r"cartpole: limit must be a whole number of steps, at least 1, or None for no limit; got 0",
     ):
         cartpole(limit=0)

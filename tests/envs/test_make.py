@@ -1,5 +1,7 @@
 """Environments by name: what there is, with which settings, and the sentence where there is nothing."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,6 +118,31 @@ def test_settings_that_are_not_there_or_out_of_range_are_refused():
     with pytest.raises(InputError, match="FrozenLake-v1 takes no setting but limit; got is_slippery"):
         make("FrozenLake-v1", is_slippery=False)
     with pytest.raises(
-        InputError, match="gridworld: limit must be at least 1 step, or None for no limit; got 0"
+        InputError,
+        match="gridworld: limit must be a whole number of steps, at least 1, or None for no limit; got 0",
     ):
         make("gridworld", limit=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("pendulum", {"gravity": "heavy"}, "pendulum: gravity must be a number; got 'heavy'"),
+        ("pendulum", {"gravity": None}, "pendulum: gravity must be a number; got None"),
+        ("pendulum", {"gravity": True}, "pendulum: gravity must be a number; got True"),
+        ("pendulum", {"limit": 2.5}, "pendulum: limit must be a whole number or none; got 2.5"),
+        ("chain", {"length": 2.5}, "chain: length must be a whole number; got 2.5"),
+        ("chain", {"limit": "x"}, "chain: limit must be a whole number or none; got 'x'"),
+        ("chain", {"exit_reward": "x"}, "chain: exit_reward must be a number or none; got 'x'"),
+        ("gridworld", {"layout": 3}, "gridworld: layout must be text; got 3"),
+        ("gridworld", {"goals": 3}, "gridworld: goals must be numbers by name; got 3"),
+        ("gridworld", {"goals": {"G": "x"}}, "gridworld: goals must be numbers by name; got {'G': 'x'}"),
+        ("random_mdp", {"states": "x"}, "random_mdp: states must be a whole number; got 'x'"),
+        ("random_mdp", {"seed": -1}, "seed must be at least 0; got -1"),
+        ("point_mass", {"dimensions": 1.5}, "point_mass: dimensions must be a whole number; got 1.5"),
+        ("point_mass", {"driven_by": 3}, "point_mass: driven_by must be one of force, velocity; got 3"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused_by_name(name, settings, words):
+    with pytest.raises(InputError, match=f"^{re.escape(words)}"):
+        make(name, **settings)

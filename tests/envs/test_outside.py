@@ -87,7 +87,7 @@ def test_both_flags_can_be_true_at_once():
     assert got.terminated[0] and got.truncated[0]
     world = outside(lambda: Walk(limit=1))
     world.reset(0)
-    got = world.step(np.asarray([1]))
+    got = world.step(np.asarray([3]))
     assert not got.terminated[0] and got.truncated[0]
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 
 import gymnasium
+import numpy as np
 import pytest
 
 import worlds
@@ -38,6 +39,20 @@ def several(count=2):
 def wrong():
     return 3
 
+class Bare(gymnasium.Env):
+    action_space = spaces.Discrete(2)
+
+class Seedless(Still):
+    def reset(self):
+        return np.zeros(1, np.float32), {}
+
+class Falling(Still):
+    def step(self, action):
+        return super().step(action) if self.time < 2 else 1 / 0
+
+def several_falling():
+    return gymnasium.vector.SyncVectorEnv([Falling] * 2)
+
 gymnasium.register("Quiet-v0", entry_point=Still, max_episode_steps=9)
 number = 3
 """
@@ -70,10 +85,15 @@ def test_an_environment_of_ones_own_is_found_in_the_working_directory(folder):
     ("name", "arguments", "message"),
     [
         ("my_world:Still", {}, "there is no module 'my_world' in "),
-        ("my_worlds:Stil", {}, r"the module 'my_worlds' \(.*my_worlds.py\) has no 'Stil', but Still\."),
+        ("my_worlds:Stil", {}, r"the module 'my_worlds' \(.*my_worlds.py\) has no 'Stil', but .*Still"),
         ("my_worlds:number", {}, "must be a class or a function that makes an environment; it is a int"),
         ("my_worlds:wrong", {}, "must make a gymnasium.Env; it made a builtins.int"),
         ("my_worlds:Still", {"size": 3}, r"with the arguments {'size': 3}: TypeError: .*'size'"),
+        (
+            "my_worlds:Bare",
+            {},
+            "my_worlds:Bare must have an observation_space, a space of Gymnasium's; it has none",
+        ),
         ("my_broken:Still", {}, "importing 'my_broken' failed with ZeroDivisionError: division by zero"),
         ("my_needy:Still", {}, "the module 'my_needy' needs 'no_such_package', which is not installed"),
         ("CartPole-v1", {"size": 3}, r"CartPole-v1 cannot be made with the arguments {'size': 3}: TypeError"),
@@ -82,6 +102,30 @@ def test_an_environment_of_ones_own_is_found_in_the_working_directory(folder):
 def test_what_cannot_be_loaded_is_said_in_a_sentence(folder, name, arguments, message):
     with pytest.raises(InputError, match=message):
         load(name, arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Seedless", r"environment 0 .*, episode 0, step 0: reset failed with TypeError: .*'seed'"),
+        (
+            "Falling",
+            "environment 0 .*, episode 0, step 3: step failed with ZeroDivisionError: division by zero",
+        ),
+    ],
+)
+def test_whatever_an_environment_raises_is_told_with_where_it_was(folder, name, message):
+    with pytest.raises(InputError, match=message):
+        outside(f"my_worlds:{name}")
+
+
+def test_whatever_a_vector_of_environments_raises_is_told_with_where_it_was(folder):
+    world = outside("my_worlds:several_falling")
+    world.reset(0)
+    for _ in range(2):
+        world.step(np.zeros(2, int))
+    with pytest.raises(InputError, match=r"at steps 3, 3 .*: step failed with ZeroDivisionError"):
+        world.step(np.zeros(2, int))
 
 
 def test_an_unknown_id_brings_the_nearest():

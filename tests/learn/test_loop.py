@@ -121,31 +121,54 @@ def test_what_the_environment_gives_that_is_not_finite_stops_the_run_by_name_and
         match=rf"{broken} was no finite number at step \d+ of seed 5. The environment {blamed} it",
     ) as met:
         loop.train(made, schedule, (5,), lambda row: None, folder=tmp_path)
-    assert str(checkpoint.files(tmp_path)[0]) in str(met.value) or "no checkpoint from before" in str(
-        met.value
-    )
+    kept = checkpoint.files(tmp_path)
+    left = f"The last good checkpoint is {kept[0]}." if kept else "There is no checkpoint from before."
+    assert str(met.value).endswith(left)
     for path in checkpoint.files(tmp_path):
         assert all(np.isfinite(x).all() for x in checkpoint.read(path)[0].values() if x.dtype.kind == "f")
 
 
 @pytest.mark.parametrize(
     ("broken", "said"),
-    [(4, "seed 4, the ground gave way"), (2**31, "evaluation of seed 3, the ground gave way")],
+    [
+        (4, "seed 4, step 13 of the run, the ground gave way."),
+        (2**31, "evaluation of seed 3, the ground gave way."),
+    ],
 )
-def test_what_an_environment_refuses_is_told_with_its_seed(broken, said):
+def test_what_an_environment_refuses_on_the_way_is_told_with_its_seed_and_what_is_left(
+    tmp_path, broken, said
+):
     class Hole(toy.Outer):
         def reset(self, seed):
-            self.seed = seed
+            self.seed, self.steps = seed, 0
             return super().reset(seed)
 
         def step(self, action):
-            if self.seed == broken:
-                raise InputError("the ground gave way")
+            self.steps += 1
+            if self.seed == broken and self.steps == 13:
+                raise InputError("the ground gave way.")
             return super().step(action)
 
     made = worlds.outer_world(toy.agent(), Hole, (3, 4), range(2))
-    with pytest.raises(InputError, match=said):
-        loop.train(made, loop.Schedule(40, evaluate_every=20), (3, 4), lambda row: None)
+    schedule = loop.Schedule(40, evaluate_every=20, checkpoint_every=5)
+    with pytest.raises(loop.DivergedError) as met:
+        loop.train(made, schedule, (3, 4), lambda row: None, folder=tmp_path)
+    newest = tmp_path / f"step-{10 if broken == 4 else 15:012d}.safetensors"
+    assert str(met.value) == f"{said} The last good checkpoint is {newest}."
+
+
+def test_an_observation_that_a_reset_shows_is_the_environments_own():
+    sound = toy.environment()
+
+    def reset(key):
+        state, seen = sound.reset(key)
+        return state, seen + jax.numpy.where(state[0][0] > 0.9, jax.numpy.nan, 0.0)
+
+    made = worlds.compiled_world(toy.agent(warmup=0), sound._replace(reset=reset), (5,), range(1))
+    with pytest.raises(
+        loop.DivergedError, match=r"^observation was no finite number.*The environment showed it"
+    ):
+        loop.train(made, loop.Schedule(5000, evaluate_every=5000), (5,), lambda row: None)
 
 
 def test_a_schedule_needs_at_least_one_step():

@@ -4,9 +4,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from maxentrl.core.contracts import Transition
 from maxentrl.learn import tally
 
 GOOD = {"updates": 1.0, "loss": 2.0, "entropy": 3.0, "gap": 5.0}
+
+
+def step(reward, observation):
+    return Transition(
+        jnp.asarray(observation), None, jnp.asarray(reward), jnp.asarray(observation), None, None, None
+    )
 
 
 def after(*steps):
@@ -14,7 +21,7 @@ def after(*steps):
     now = tally.nothing(GOOD)
     for i, (info, reward, observation) in enumerate(steps):
         values = {name: jnp.asarray(value) for name, value in info.items()}
-        now = tally.updated(now, i, values, jnp.asarray(reward), jnp.asarray(observation))
+        now = tally.updated(now, i, values, step(reward, observation))
     return now
 
 
@@ -56,6 +63,6 @@ def test_the_first_that_is_not_finite_is_named_and_stays_named(steps, found):
 
 def test_an_agent_may_report_nothing_but_its_gradient_steps():
     info = {"updates": jnp.asarray(2.0)}
-    now = tally.updated(tally.nothing(info), 0, info, jnp.ones(1), jnp.ones((1, 2)))
+    now = tally.updated(tally.nothing(info), 0, info, step([1.0], [[1.0, 1.0]]))
     assert tally.summary(now)["updates"] == 2
     assert tally.first_bad(now) is None

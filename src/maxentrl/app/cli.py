@@ -1,7 +1,7 @@
 """The command line. Nothing heavy is imported before a command begins, so that --help answers at once.
 
 Exit status: 0 done; 2 bad input, one sentence on stderr; 3 not converged, results kept; 4 training
-diverged, the last good checkpoint kept; 130 interrupted.
+cannot go on, the last good checkpoint kept; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def train(words: Sequence[str]) -> int:
     try:
         return _train(name, asked.training, settings_of(kind.settings, asked.settings))
     except DivergedError as error:
-        print(f"maxentrl: {name} diverged: {error}", file=sys.stderr)
+        print(f"maxentrl: {name} cannot go on: {error}", file=sys.stderr)
         return DIVERGED
     except KeyboardInterrupt as error:
         said = str(error) or f"broken off. {_left(asked.training.out)}"

@@ -23,7 +23,6 @@ from maxentrl.data.minari_files import check_minari, write_minari, write_minari_
 from maxentrl.data.tables import write_trajectories
 from maxentrl.data.trajectories import trajectories_from_arrays
 from maxentrl.learn.worlds import LIMIT
-from maxentrl.models.sources import load_problem
 
 MINARI = "minari:"
 
@@ -202,7 +201,7 @@ def _write(out: str, lived: Episodes, site: Site, numbered: bool) -> None:
             np.where(steps, lived.actions, -1),
             lengths=lived.lengths,
         )
-        mdp: Any = _problem(site)
+        mdp: Any = envs.problem(site.name, **site.arguments)
         if out.startswith(MINARI):
             write_minari(out.removeprefix(MINARI), demos, mdp)
         else:
@@ -230,11 +229,3 @@ def _write(out: str, lived: Episodes, site: Site, numbered: bool) -> None:
         if isinstance(done, Discrete)
         else spaces.Box(done.low, done.high, dtype=np.float32),
     )
-
-
-def _problem(site: Site) -> Any:
-    """The finite problem behind an environment with numbered states, for its names."""
-    if site.name in envs.PROBLEMS:
-        arguments = {name: value for name, value in site.arguments.items() if name != "limit"}
-        return envs.PROBLEMS[site.name](**arguments)
-    return load_problem(site.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -24,9 +25,10 @@ from maxentrl.app.train_results import curves, write_results
 from maxentrl.app.train_watch import Clock, Stop, Watch
 from maxentrl.core.check import InputError, check_count
 from maxentrl.core.contracts import Agent, Env, Outside
-from maxentrl.core.spaces import Space
+from maxentrl.core.spaces import Space, same, width
 from maxentrl.core.statistics import with_interval
 from maxentrl.envs.layout import Layout
+from maxentrl.envs.simulate import check_free_choice
 from maxentrl.envs.together import Together
 from maxentrl.learn import checkpoint, inside, loop, worlds
 
@@ -156,7 +158,7 @@ def train(
 
     Raises:
         InputError: for names, settings and folders that cannot be used.
-        DivergedError: when a number is not finite any more; it names the last good checkpoint.
+        DivergedError: when a number is not finite any more, or the environment fails; it names the last good checkpoint.
         KeyboardInterrupt: for a signal before training began, when nothing is written, and for the second one.
     """
     if isinstance(agent, str):
@@ -257,11 +259,15 @@ def open_site(env: str | Env | Callable[[int], Outside], arguments: dict[str, An
     """Where an agent is trained, from a name, an `Env` or a function.
 
     Raises:
-        InputError: for a name that is unknown, arguments that it does not take, and what is no environment.
+        InputError: for a name that is unknown, arguments that it does not take, a problem that forbids actions, and
+            what is no environment.
     """
     if isinstance(env, str):
-        ours = env in envs.SIMULATORS or env in envs.PROBLEMS or Path(env).suffix.lower() in FILES
+        finite = env in envs.PROBLEMS or Path(env).suffix.lower() in FILES
+        if finite:
+            check_free_choice(envs.problem(env, **arguments), env)
         # One that is spelled like ours is refused by the sentence that names ours.
+        ours = finite or env in envs.SIMULATORS
         if ours or (re.fullmatch("[a-z0-9_]+", env) and env not in gymnasium.registry):
             made = envs.make(env, **arguments)
             return Site(env, arguments, made, None, inside.spaces(made), None)
@@ -317,5 +323,24 @@ def _takes_count(make: Any) -> bool:
 def _world(agent: Agent, site: Site, seeds: tuple[int, ...], evaluations: int) -> worlds.World:
     if site.env is not None:
         return worlds.compiled_world(agent, site.env, seeds, range(evaluations))
+    return worlds.outer_world(agent, functools.partial(_made_alike, site), seeds, range(evaluations))
+
+
+def _made_alike(site: Site, count: int) -> Outside:
+    """So many environments of a site, with the spaces that the first one had.
+
+    Raises:
+        InputError: where they have others.
+    """
     assert site.make is not None
-    return worlds.outer_world(agent, site.make, seeds, range(evaluations))
+    made = site.make(count)
+    for what, before, now in zip(
+        ("observation", "action"), site.spaces, (made.observation, made.action), strict=True
+    ):
+        if not same(before, now):
+            made.close()
+            raise InputError(
+                f"{site.name}: the {what} space must be the same each time that the environment is made; this time it has "
+                f"{width(now)} numbers or other bounds, and the first time it had {width(before)}."
+            )
+    return made

@@ -74,6 +74,13 @@ def check_bounded(space: Space, name: str = "the action space") -> None:
         )
 
 
+def same(space: Space, other: Space) -> bool:
+    """Whether two spaces are one."""
+    if isinstance(space, Discrete) or isinstance(other, Discrete):
+        return space == other
+    return np.array_equal(space.low, other.low) and np.array_equal(space.high, other.high)
+
+
 def to_units(space: Space, action):
     """Actions of an agent, [...] or [..., m], in the units and the shape of the environment, [..., *shape].
 

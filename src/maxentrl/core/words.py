@@ -1,7 +1,8 @@
-"""Counts and lists, in words."""
+"""Counts, lists and exceptions, in words."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -14,6 +15,16 @@ def many(count: float, one: str, more: str = "") -> str:
 def noun(count: float, one: str, more: str = "") -> str:
     """The word alone, as it follows the number."""
     return one if count == 1 else more or f"{one}s"
+
+
+def plain_words(text: object) -> str:
+    """A message without colours, line breaks and the full stop."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|WARN: ", "", str(text)).split()).rstrip(".")
+
+
+def told(error: BaseException) -> str:
+    """An exception: its kind and its message."""
+    return f"{type(error).__name__}: {plain_words(error)}" if str(error) else type(error).__name__
 
 
 def listed(words: Sequence[str]) -> str:

@@ -3,7 +3,9 @@
 import difflib
 import inspect
 import re
-from collections.abc import Callable
+import types
+import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +55,24 @@ def make(name: str, **settings: Any) -> Env:
         _check_settings(name, SIMULATORS[name], settings)
         return SIMULATORS[name](**settings)
     limit = settings.pop("limit", None)
+    _check_kind(name, "limit", limit, int | None)
+    return simulate(problem(name, **settings), limit=limit, name=Path(name).stem)
+
+
+def problem(name: str, **settings: Any) -> TabularMDP:
+    """The finite problem that `make` simulates under this name.
+
+    Args:
+        name: one of `PROBLEMS`, a path, or an id such as "FrozenLake-v1".
+        settings: as for `make`; `limit` is none of the problem's own.
+
+    Raises:
+        InputError: as `make` does.
+    """
+    settings.pop("limit", None)
     if name in PROBLEMS:
         _check_settings(name, PROBLEMS[name], settings, "limit")
-        return simulate(PROBLEMS[name](**settings), limit=limit, name=name)
+        return PROBLEMS[name](**settings)
     if settings:
         raise InputError(f"{name} takes no setting but limit; got {', '.join(settings)}.")
     if not _may_be_elsewhere(name):
@@ -65,7 +82,7 @@ def make(name: str, **settings: Any) -> Env:
             f"{', '.join([*SIMULATORS, *PROBLEMS])}, problem files that end in .npz or .csv, and Gymnasium's ids "
             f"with a transition table, such as FrozenLake-v1."
         )
-    return simulate(load_problem(name), limit=limit, name=Path(name).stem)
+    return load_problem(name)
 
 
 def _check_settings(name: str, function: Callable, settings: dict[str, Any], *more: str) -> None:
@@ -77,6 +94,39 @@ def _check_settings(name: str, function: Callable, settings: dict[str, Any], *mo
             f"{name} has no setting {unknown!r}{f' (did you mean {near[0]}?)' if near else ''}; "
             f"it has {', '.join(known)}."
         )
+    hints = typing.get_type_hints(function)
+    for setting, value in settings.items():
+        _check_kind(name, setting, value, hints[setting])
+
+
+KINDS = {float: "a number", int: "a whole number", str: "text", types.NoneType: "none"}
+
+
+def _check_kind(name: str, setting: str, value: Any, hint: Any) -> None:
+    if not _fits(value, hint):
+        raise InputError(f"{name}: {setting} must be {_kind(hint)}; got {value!r}.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a setting is of the kind that a function says; of kinds that are not told apart here, all are."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(value, part) for part in parts)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(each, parts[1]) for each in value.values())
+    if hint in (int, float):
+        return isinstance(value, int | hint) and not isinstance(value, bool)
+    if origin is typing.Literal:
+        return value in parts
+    return isinstance(value, hint) if hint in KINDS else True
+
+
+def _kind(hint: Any) -> str:
+    if typing.get_origin(hint) is Mapping:
+        return "numbers by name"
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(typing.get_args(hint))}"
+    return KINDS[hint] if hint in KINDS else " or ".join(_kind(part) for part in typing.get_args(hint))
 
 
 def _may_be_elsewhere(name: str) -> bool:
@@ -107,6 +157,7 @@ __all__ = [
     "pendulum",
     "point_mass",
     "point_maze",
+    "problem",
     "random_mdp",
     "simulate",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.core.spaces import Space
+from maxentrl.core.words import told
 from maxentrl.envs.layout import Layout, action_space, check_finite, flatten, layout, native_actions
 
 DIGEST = 8
@@ -62,13 +63,16 @@ class Episodes:
         """The first observation [d] of an episode; seed is the base seed.
 
         Raises:
-            InputError: naming environment, episode and step, for an observation that is none of its space, or not
-                finite.
+            InputError: naming environment, episode and step, for whatever the environment raises, and an observation
+                that is none of its space, or not finite.
         """
         self.episode, self.time = episode, 0
         self._done.clear()
         self._seen.clear()
-        answer = self.env.reset(seed=episode_seed(seed, self.place, episode))
+        try:
+            answer = self.env.reset(seed=episode_seed(seed, self.place, episode))
+        except Exception as error:
+            raise InputError(f"{self.where}: reset failed with {told(error)}.") from error
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise InputError(
                 f"{self.where}: reset must return (observation, info); it returned {_kind(answer)}."
@@ -88,7 +92,10 @@ class Episodes:
             InputError: as `begin` does, and for a reward that is no finite number.
         """
         self.time += 1
-        answer = self.env.step(native)
+        try:
+            answer = self.env.step(native)
+        except Exception as error:
+            raise InputError(f"{self.where}: step failed with {told(error)}.") from error
         if not isinstance(answer, tuple) or len(answer) != 5:
             raise InputError(
                 f"{self.where}: step must return (observation, reward, terminated, truncated, info); it returned "

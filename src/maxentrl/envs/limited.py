@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Env
@@ -29,12 +30,14 @@ def limited(env: Env, limit: int | None) -> Env:
         limit: steps in an episode, at least 1; None for no limit, which changes nothing.
 
     Raises:
-        InputError: for a limit below 1.
+        InputError: for a limit that is no whole number of at least 1.
     """
     if limit is None:
         return env
-    if isinstance(limit, bool) or limit < 1:
-        raise InputError(f"{env.name}: limit must be at least 1 step, or None for no limit; got {limit}.")
+    if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1:
+        raise InputError(
+            f"{env.name}: limit must be a whole number of steps, at least 1, or None for no limit; got {limit!r}."
+        )
 
     def reset(key):
         inner, observation = env.reset(key)

@@ -7,7 +7,6 @@ import difflib
 import importlib
 import inspect
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from maxentrl.core.check import InputError
+from maxentrl.core.words import plain_words, told
 from maxentrl.envs.episodes import Episodes
 from maxentrl.envs.layout import native_actions
 
@@ -93,6 +93,14 @@ def make(maker: Callable[..., Any], name: str, arguments: Mapping[str, Any], cou
         raise InputError(
             f"{name} must make a gymnasium.Env; it made a {type(env).__module__}.{type(env).__qualname__}."
         )
+    return _with_spaces(env, name)
+
+
+def _with_spaces(env: Any, name: str) -> Any:
+    """The same environment, once it is known to say what is observed and done in it."""
+    for what in ("observation_space", "action_space"):
+        if not isinstance(getattr(env, what, None), gymnasium.Space):
+            raise InputError(f"{name} must have an {what}, a space of Gymnasium's; it has none.")
     return env
 
 
@@ -114,7 +122,7 @@ def called(env: gymnasium.Env | gymnasium.vector.VectorEnv) -> str:
 def _registered(env_id: str, name: str, arguments: dict[str, Any]) -> gymnasium.Env:
     with _in_a_sentence(name, arguments):
         # Gymnasium's own checker would look at every first step; ours looks before the run.
-        return gymnasium.make(env_id, disable_env_checker=True, **arguments)
+        return _with_spaces(gymnasium.make(env_id, disable_env_checker=True, **arguments), name)
 
 
 def _module(module_name: str, name: str) -> Any:
@@ -133,7 +141,7 @@ def _module(module_name: str, name: str) -> Any:
             f"{name}: the module {module_name!r} needs {missing!r}, which is not installed."
         ) from None
     except Exception as error:
-        raise InputError(f"{name}: importing {module_name!r} failed with {_told(error)}.") from error
+        raise InputError(f"{name}: importing {module_name!r} failed with {told(error)}.") from error
 
 
 @contextlib.contextmanager
@@ -146,19 +154,19 @@ def _in_a_sentence(name: str, arguments: Mapping[str, Any]) -> Iterator[None]:
         raise
     except gymnasium.error.UnregisteredEnv as error:
         raise InputError(
-            f"there is no Gymnasium environment {name!r}{_nearest(name)}: {_words(error)}."
+            f"there is no Gymnasium environment {name!r}{_nearest(name)}: {plain_words(error)}."
         ) from None
     except gymnasium.error.DependencyNotInstalled as error:
-        text = _words(error).replace("gymnasium[mujoco]", "maxentrl[mujoco]")
+        text = plain_words(error).replace("gymnasium[mujoco]", "maxentrl[mujoco]")
         raise InputError(f"{name} needs a package that is missing: {text}.") from None
     except ModuleNotFoundError as error:
         raise InputError(
             f"{name} needs the Python package of {error.name!r}, which is not installed."
         ) from None
     except gymnasium.error.Error as error:
-        raise InputError(f"Gymnasium cannot make {name!r}{with_arguments}: {_words(error)}.") from None
+        raise InputError(f"Gymnasium cannot make {name!r}{with_arguments}: {plain_words(error)}.") from None
     except Exception as error:
-        raise InputError(f"{name} cannot be made{with_arguments}: {_told(error)}.") from error
+        raise InputError(f"{name} cannot be made{with_arguments}: {told(error)}.") from error
 
 
 def _nearest(name: str) -> str:
@@ -167,15 +175,6 @@ def _nearest(name: str) -> str:
     known = {key.lower(): key for key in gymnasium.registry}
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     return f"; near are {', '.join(known[key] for key in near)}" if near else ""
-
-
-def _words(error: BaseException | Warning | str) -> str:
-    """A message without colours, line breaks and the full stop."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m|WARN: ", "", str(error)).split()).rstrip(".")
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_words(error)}" if str(error) else type(error).__name__
 
 
 @contextlib.contextmanager
@@ -187,7 +186,7 @@ def heard(remarks: list[str]) -> Iterator[None]:
             yield
         finally:
             for warning in caught:
-                words = _words(warning.message) + "."
+                words = plain_words(warning.message) + "."
                 if not words.startswith(OF_NO_CONCERN) and words not in remarks:
                     remarks.append(words)
 
@@ -211,10 +210,10 @@ def examine(env: gymnasium.Env, name: str) -> list[str]:
         except Exception as error:
             if not str(error).startswith(FORGIVEN):
                 raise InputError(
-                    f"{name} does not pass Gymnasium's check of environments: {_told(error)}. It can be used "
+                    f"{name} does not pass Gymnasium's check of environments: {told(error)}. It can be used "
                     "unchecked, at one's own risk."
                 ) from error
-            remarks.append(_words(error) + ".")
+            remarks.append(plain_words(error) + ".")
     if not repeats:
         remarks.append(
             "It answers the same seed and actions differently each time, so a run in it cannot be continued bit for bit."

@@ -45,6 +45,8 @@ def random_mdp(
         raise InputError(f"forbidden must be a probability in [0, 1]; got {forbidden}.")
     if not 0 <= terminal < states:
         raise InputError(f"terminal must leave at least one of {states} states live; got {terminal}.")
+    if seed < 0:
+        raise InputError(f"seed must be at least 0; got {seed}.")
     width = states if branching is None else branching
     entry = np.dtype(dtype).itemsize * 4 + (0 if branching is None else 16)
     check_memory(

@@ -62,6 +62,21 @@ def simulate(mdp: TabularMDP, *, limit: int | None = None, name: str = "problem"
     return limited(env, limit)
 
 
+def check_free_choice(mdp: TabularMDP, name: str) -> None:
+    """Every action is allowed in every state that is not terminal: who learns by trying chooses among all of them.
+
+    Raises:
+        InputError: naming the first state, and the action that is forbidden there.
+    """
+    forbidden = np.isneginf(np.asarray(mdp.log_prior)) & ~np.asarray(mdp.terminal)[:, None]
+    if forbidden.any():
+        state, action = (int(i) for i in np.argwhere(forbidden)[0])
+        raise InputError(
+            f"{name} forbids the action {mdp.action_name(action)!r} in the state {mdp.state_name(state)!r}; training needs "
+            f"a problem that allows every action in every state."
+        )
+
+
 def _log(probability) -> jax.Array:
     with np.errstate(divide="ignore"):
         return jnp.asarray(np.log(np.asarray(probability)).astype(np.float32))

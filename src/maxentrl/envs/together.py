@@ -11,6 +11,7 @@ import numpy as np
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Arrived
 from maxentrl.core.spaces import Space
+from maxentrl.core.words import told
 from maxentrl.envs.episodes import check_seed, episode_seed
 from maxentrl.envs.layout import action_space, check_finite, flatten, layout, native_actions
 from maxentrl.envs.loading import called
@@ -60,14 +61,14 @@ class Together:
         self._over[:] = False
         self._episode[:], self._time[:] = 0, 0
         # Vector environments count on from the seed they are given; derived ones of two runs do not meet.
-        return self._look(self.envs.reset(seed=episode_seed(seed, 0, 0) >> 1)[0])
+        return self._look(self._ask("reset", seed=episode_seed(seed, 0, 0) >> 1)[0])
 
     def step(self, action: np.ndarray) -> Arrived:
         native = native_actions(self.envs.single_action_space, action, self.count)
         lived = ~self._over if self.mode == NEXT_STEP else np.ones(self.count, bool)
         self._episode += ~lived
         self._time = np.where(lived, self._time + 1, 0)
-        seen, reward, terminated, truncated, infos = self.envs.step(native)
+        seen, reward, terminated, truncated, infos = self._ask("step", native)
         terminated, truncated = np.array(terminated, bool), np.array(truncated, bool)
         reward = self._rewards(reward)
         over = terminated | truncated
@@ -79,7 +80,7 @@ class Together:
             reached = observation = self._look(seen)
             if self.mode == DISABLED and over.any():
                 self._next(over)
-                anew = self.envs.reset(options={"reset_mask": over.copy()})[0]
+                anew = self._ask("reset", options={"reset_mask": over.copy()})[0]
                 observation = np.where(over[:, None], self._look(anew), reached)
         self._over = over
         return Arrived(observation, reached, np.where(lived, reward, 0), terminated, truncated, lived)
@@ -107,8 +108,18 @@ class Together:
         try:
             return flatten(self.layout, seen, (self.count,))
         except InputError as error:
-            steps = ", ".join(map(str, self._time))
-            raise InputError(f"{self.name}, at steps {steps} of its environments: {error}") from None
+            raise InputError(f"{self._steps}: {error}") from None
+
+    def _ask(self, what: str, *given: Any, **named: Any) -> Any:
+        """What the environments answer to `reset` or `step`."""
+        try:
+            return getattr(self.envs, what)(*given, **named)
+        except Exception as error:
+            raise InputError(f"{self._steps}: {what} failed with {told(error)}.") from error
+
+    @property
+    def _steps(self) -> str:
+        return f"{self.name}, at steps {', '.join(map(str, self._time))} of its environments"
 
     def _look(self, seen: Any) -> np.ndarray:
         rows = self._rows(seen)

@@ -73,7 +73,7 @@ def advance(agent: Agent, env: Env, running: Running, iterations) -> Running:
         state, env_state, observation, score, length, lived, info, over = _iteration(
             agent, env, now.agent, now.env, now.observation, now.score, now.length, here
         )
-        tally = tallies.updated(now.tally, now.iteration, info, lived.reward, lived.next_observation)
+        tally = tallies.updated(now.tally, now.iteration, info, lived)
         tally = tallies.with_episodes(tally, over[0], over[1], over[2])
         return Running(state, env_state, observation, score, length, key, now.iteration + 1, tally)
 

@@ -6,6 +6,7 @@ the clock, and a run that was stopped, at any moment, goes on from its last chec
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,10 @@ PIECE = 0.5
 
 
 class DivergedError(RuntimeError):
-    """A quantity was no finite number any more; the message says which, since when, and what is left."""
+    """A run cannot go on: a quantity was no finite number any more, or an environment outside of JAX failed.
+
+    The message says which, since when, and what is left.
+    """
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,8 @@ def train(
         The run at its end.
 
     Raises:
-        DivergedError: when a quantity is not finite any more. No checkpoint is written from then on.
+        DivergedError: when a quantity is not finite any more, or an environment fails. No checkpoint is written from
+            then on.
         InputError: when a checkpoint cannot be written; earlier ones are still there.
     """
     per = world.per_iteration
@@ -126,7 +131,9 @@ def train(
             yield {"kind": "training", "step": step, "seed": seed, **tally.summary(one)}
 
     def evaluated(tree: Any, step: int) -> Iterator[dict[str, Any]]:
-        for seed, found in zip(seeds, world.evaluate(tree), strict=True):
+        with _losing(folder):
+            scores = world.evaluate(tree)
+        for seed, found in zip(seeds, scores, strict=True):
             returns = [float(x) for x in found]
             row = {"return": float(np.mean(found)), "returns": returns}
             yield {"kind": "evaluation", "step": step, "seed": seed, **row}
@@ -138,7 +145,8 @@ def train(
         )
         piece = min(length, until - at)
         start = time.monotonic()
-        tree = jax.block_until_ready(world.advance(tree, piece))
+        with _losing(folder):
+            tree = jax.block_until_ready(world.advance(tree, piece))
         taken = time.monotonic() - start
         at += piece
         length = max(1, round(piece * min(2.0, PIECE / max(taken, 1e-6))))
@@ -165,6 +173,15 @@ def train(
     if kept != at:
         keep()
     return Trained(tree, at * per, at >= last)
+
+
+@contextlib.contextmanager
+def _losing(folder: Path | None) -> Iterator[None]:
+    """What an environment does wrong within loses the run."""
+    try:
+        yield
+    except InputError as error:
+        raise DivergedError(f"{error} {checkpoint.left(folder)}") from error
 
 
 def _diverged(name: str, iteration: int, seed: int, per: int, largest: float, folder: Path | None) -> str:

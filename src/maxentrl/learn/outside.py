@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Agent, Arrived, Outside, Transition
 from maxentrl.core.spaces import to_units
 from maxentrl.learn import tally as tallies
@@ -61,9 +62,7 @@ def programs(agent: Agent) -> Programs:
         key, here = jax.random.split(learning.key)
         learn, act = jax.random.split(here)
         state, info = agent.update(learning.agent, learn, lived)
-        tally = tallies.updated(
-            learning.tally, learning.iteration, info, lived.reward, lived.next_observation
-        )
+        tally = tallies.updated(learning.tally, learning.iteration, info, lived)
         action = agent.act(state, act, observation)
         return Learning(state, key, learning.iteration + 1, tally), action
 
@@ -96,7 +95,11 @@ def begin(agent: Agent, world: Outside, programs: Programs, seed: int, key) -> R
 
 
 def advance(agent: Agent, world: Outside, programs: Programs, running: Running, iterations: int) -> Running:
-    """`iterations` times: T steps of N environments, then an update. The environments stand where `running` says."""
+    """`iterations` times: T steps of N environments, then an update. The environments stand where `running` says.
+
+    Raises:
+        InputError: what the environments raise, with the step of the run.
+    """
     learning, action, observation = running.learning, running.action, running.observation
     score, length = running.score.copy(), running.length.copy()
     finished: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -106,7 +109,12 @@ def advance(agent: Agent, world: Outside, programs: Programs, running: Running, 
             if t:
                 learning, drawn = programs.choose(learning, observation)
                 action = np.asarray(drawn)
-            arrived = world.step(np.asarray(to_units(world.action, action)))
+            native = np.asarray(to_units(world.action, action))
+            try:
+                arrived = world.step(native)
+            except InputError as error:
+                at = (int(learning.iteration) * agent.steps + t + 1) * world.count
+                raise InputError(f"step {at} of the run, {error}") from error
             lived.append(_lived(observation, action, arrived))
             observation = arrived.observation
             score += np.where(arrived.valid, arrived.reward, 0)

@@ -13,9 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from maxentrl.core.contracts import Transition
+
 NEVER = np.iinfo(np.int32).max
-FROM_OUTSIDE = {"reward": "paid", "observation": "showed"}
-"""What the environment may give that is not finite, and how: it is then the cause of all else that is not."""
+FROM_OUTSIDE = {"observation": "showed", "reward": "paid"}
+"""What the environment may give that is not finite, and how: the cause of all else that is not, the first one first."""
 
 
 @jax.tree_util.register_dataclass
@@ -25,7 +27,7 @@ class Tally:
     as much time for each array that it is handed as for a small product of matrices.
 
     sums: float32 [K], each weighted by its gradient steps. updates: float32 [], the number of these.
-    bad: int32 [2 + K], for reward, observation and the names: the iteration since the beginning of the run in which it
+    bad: int32 [2 + K], for observation, reward and the names: the iteration since the beginning of the run in which it
         was first not finite, or NEVER.
     ended: int32 [2], episodes that ended, and their steps. score: float32 [], the sum of their returns.
     largest: float32 [], the largest reward met, in size.
@@ -60,17 +62,19 @@ def cleared(tally: Tally) -> Tally:
     return dataclasses.replace(jax.tree.map(jnp.zeros_like, tally), bad=tally.bad)
 
 
-def updated(tally: Tally, iteration, info: dict[str, jax.Array], reward, observation) -> Tally:
-    """One gradient phase more: `info` of `update`, and the rewards and observations that led to it."""
+def updated(tally: Tally, iteration, info: dict[str, jax.Array], lived: Transition) -> Tally:
+    """One gradient phase more: `info` of `update`, and the steps that led to it."""
     found = jnp.array([info[name] for name in tally.names], jnp.float32)
-    whole = jnp.array([jnp.all(jnp.isfinite(x)) for x in (reward, observation)])
+    # The observation before, too: what a reset shows is the next one of no step.
+    seen = jnp.isfinite(lived.observation) & jnp.isfinite(lived.next_observation)
+    whole = jnp.array([jnp.all(seen), jnp.all(jnp.isfinite(lived.reward))])
     finite = jnp.concatenate([whole, jnp.isfinite(found)])
     return dataclasses.replace(
         tally,
         sums=tally.sums + info["updates"] * found,
         updates=tally.updates + info["updates"],
         bad=jnp.where(finite, tally.bad, jnp.minimum(tally.bad, iteration)),
-        largest=jnp.maximum(tally.largest, jnp.max(jnp.abs(reward))),
+        largest=jnp.maximum(tally.largest, jnp.max(jnp.abs(lived.reward))),
     )
 
 

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from maxentrl.core.check import InputError
+from maxentrl.core.check import InputError, check_memory
 from maxentrl.core.contracts import Agent, Env, Outside
-from maxentrl.core.spaces import check_bounded
+from maxentrl.core.spaces import Space, check_bounded
 from maxentrl.core.words import many
 from maxentrl.learn import inside, outside
 from maxentrl.learn import tally as tallies
 from maxentrl.learn.compiling import often, once
+from maxentrl.learn.replay import Remembering
 from maxentrl.learn.seeds import over_seeds
 from maxentrl.learn.tally import Tally
 
@@ -56,6 +57,7 @@ def compiled_world(agent: Agent, env: Env, seeds: Sequence[int], starts: Sequenc
     starts: a seed for each evaluation episode.
     """
     agent.check(*inside.spaces(env))
+    check_room(agent, inside.spaces(env), len(seeds))
     check_bounded(inside.spaces(env)[1], f"the action space of {env.name}")
     limit = env.limit or LIMIT
 
@@ -104,6 +106,7 @@ def outer_world(
         worlds = [opened(agent.environments, "environments") for _ in seeds]
         tests = opened(len(starts), "evaluations")
         agent.check(tests.observation, tests.action)
+        check_room(agent, (tests.observation, tests.action), len(seeds))
         check_bounded(tests.action, f"the action space of {tests.name}")
         close = stack.pop_all().close
     programs = outside.programs(agent)
@@ -149,6 +152,23 @@ def outer_world(
         restore,
         close,
     )
+
+
+def check_room(agent: Agent, spaces: tuple[Space, Space], seeds: int) -> None:
+    """What the agents of all seeds hold fits the memory of this machine.
+
+    Raises:
+        InputError: naming how many steps they remember, and what there is.
+    """
+    state = jax.eval_shape(lambda: agent.init(key_of(0), *spaces))
+    needed = seeds * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
+    if isinstance(state, Remembering):
+        what = f"{agent.name}: {many(seeds, 'memory', 'memories')} of {len(state.memory.rows)} steps"
+        check_memory(needed, what, "a smaller --capacity, or fewer seeds, will do")
+    else:
+        check_memory(
+            needed, f"{agent.name} of {many(seeds, 'seed')}", "smaller networks, or fewer seeds, will do"
+        )
 
 
 @contextlib.contextmanager
