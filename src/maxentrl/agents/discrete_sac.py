@@ -28,7 +28,6 @@ from maxentrl.agents.sac import (
     check_settings,
     check_temperature_bounds,
     for_each,
-    mean_of,
 )
 from maxentrl.agents.suitable import check_discrete
 from maxentrl.core.check import InputError
@@ -37,7 +36,7 @@ from maxentrl.core.distributions import chosen, entropy
 from maxentrl.core.spaces import Space, width
 from maxentrl.learn.adam import descend
 from maxentrl.learn.nets import forward, mlp
-from maxentrl.learn.replay import Learner, from_memory
+from maxentrl.learn.replay import Learner, from_memory, mean_of
 from maxentrl.learn.targets import polyak
 
 
@@ -48,7 +47,7 @@ class DiscreteSACSettings:
     discount: in [0, 1].
     temperature: in units of reward; None learns it.
     target_ratio: the entropy that a learned temperature keeps up, in units of log A, that of the uniform policy.
-        The paper's is 0.98, which few actions reach only at temperatures that drown the reward (see `out_of_reach`).
+        The paper's is 0.98, which few actions reach only at temperatures that drown the reward.
     temperature_bounds: a learned temperature stays between these; it starts at 1, or at the nearer bound.
     hidden: widths of the hidden layers, of policy and critics alike; none: linear, and a table where states are one-hot.
     learning_rate: of Adam, for all.
@@ -113,45 +112,14 @@ def temperature_loss(log_temperature, entropies, target_entropy, valid) -> jax.A
     return mean_of(log_temperature * (entropies - target_entropy), valid)
 
 
-def out_of_reach(
-    settings: DiscreteSACSettings, actions: int, temperature: float, entropy: float
-) -> str | None:
-    """A sentence where a learned temperature sits at one of its bounds with the entropy still off target, else None.
-
-    The temperature adds up how far the entropy is off, so that a target that cannot be reached drives it there.
-
-    Args:
-        settings: of the agent.
-        actions: how many there are.
-        temperature: in units of reward, from the log.
-        entropy: mean entropy of the policy in nats, from the log.
-    """
-    if settings.temperature is not None:
-        return None
-    wanted, (low, high) = settings.target_ratio * math.log(actions), settings.temperature_bounds
-    where = (
-        f"the target entropy of {wanted:.3g} nats ({settings.target_ratio:.3g} log {actions}) is out of reach"
-    )
-    if temperature >= high * (1 - 1e-4) and entropy < wanted:
-        return (
-            f"{where}: the temperature stands at its upper bound {high:.3g} and the entropy is {entropy:.3g}; "
-            "lower target_ratio, raise the bound, or give a fixed temperature."
-        )
-    if temperature <= low * (1 + 1e-4) and entropy > wanted:
-        return (
-            f"{where}: the temperature stands at its lower bound {low:.3g} and the entropy is still {entropy:.3g}, "
-            "as where many actions are equally good; raise target_ratio, or give a fixed temperature."
-        )
-    return None
-
-
 def discrete_sac(settings: DiscreteSACSettings = DiscreteSACSettings()) -> Agent:
     """Soft actor-critic with exact means over discrete actions, as in the words at the top of this file.
 
     info of `update`: critic_loss, policy_loss, entropy, temperature, value (mean V), target and target_spread (mean
     and standard deviation of y), value_gap (mean of min_i Q_i - y: what the critics hold beyond what they are told),
     critics_apart (mean |Q_1 - Q_2|), and target_out_of_reach: 1 where the learned temperature sits at a bound because
-    the entropy is still off its target (see `out_of_reach`).
+    the entropy is still off its target, and 0 elsewhere; the temperature adds up how far the entropy is off, so that a
+    target which cannot be reached drives it there.
 
     Raises:
         InputError: for settings out of range; `check` raises it where actions are not discrete.

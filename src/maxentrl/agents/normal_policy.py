@@ -13,7 +13,9 @@ from maxentrl.learn.nets import Layer, forward
 from maxentrl.learn.replay import Learner
 
 LOG_STD = (-5.0, 2.0)
-"""Between these the logarithm of a policy's standard deviation lies, before squashing."""
+"""Between these the logarithm of a policy's standard deviation lies, before squashing: beyond them float32 tells no two
+policies apart.
+"""
 
 
 class Density(NamedTuple):

@@ -29,7 +29,7 @@ from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.spaces import Space, width
 from maxentrl.learn.adam import Adam, at_rest, descend
 from maxentrl.learn.nets import Layer, forward, forward_two, mlp
-from maxentrl.learn.replay import Learner, from_memory
+from maxentrl.learn.replay import Learner, about_target, from_memory, mean_of
 from maxentrl.learn.targets import polyak
 
 
@@ -46,7 +46,8 @@ class SACSettings:
     learning_rate: of Adam, for all.
     target_rate: the share of the way that the slow critics go towards the critics at each gradient step.
     policy: "tanh_normal", whose actions lie in [-1, 1], or "normal", which is not squashed: for problems whose
-        solution is a normal density. Environments clip its actions to their bounds.
+        solution is a normal density. Environments clip its actions to their bounds, so that what is done at a bound has
+        a chance of its own there, which the density does not know.
     batch: steps drawn for one gradient step.
     capacity: steps remembered.
     warmup: steps of uniform actions before the first gradient step.
@@ -103,11 +104,6 @@ def soft_value(values, log_density, temperature) -> jax.Array:
 def bootstrapped(batch: Transition, value_next, discount) -> jax.Array:
     """r + discount (1 - terminated) V(s') [B]: where only the recording ended, the next state keeps its value."""
     return batch.reward + discount * jnp.where(batch.terminated, 0.0, value_next)
-
-
-def mean_of(values, valid) -> jax.Array:
-    """Mean over the rows that were lived through; values [..., B]."""
-    return jnp.sum(jnp.where(valid, values, 0.0), -1) / jnp.maximum(jnp.sum(valid), 1)
 
 
 def critic_loss(critics, batch: Transition, target) -> tuple[jax.Array, jax.Array]:
@@ -243,10 +239,8 @@ def learner(settings: SACSettings) -> Learner:
 
 def about_targets(target, values, valid) -> dict[str, jax.Array]:
     """What the log says of targets [B] and of the critics' values [2, B] at the same steps."""
-    mean = mean_of(target, valid)
     return {
-        "target": mean,
-        "target_spread": jnp.sqrt(mean_of((target - mean) ** 2, valid)),
+        **about_target(target, valid),
         "value_gap": mean_of(least(values) - target, valid),
         "critics_apart": mean_of(jnp.abs(values[0] - values[1]), valid),
     }
@@ -285,8 +279,10 @@ def check_temperature_bounds(name: str, bounds: tuple[float, float]) -> None:
     Raises:
         InputError: naming the bounds.
     """
-    if not 0 < bounds[0] < bounds[1] < math.inf:
-        raise InputError(f"{name}: temperature_bounds must be finite, above 0 and in order; got {bounds}.")
+    if len(bounds) != 2 or not 0 < bounds[0] < bounds[1] < math.inf:
+        raise InputError(
+            f"{name}: temperature_bounds must be two numbers, finite, above 0 and in order; got {bounds}."
+        )
 
 
 def _check_automatic(settings: SACSettings) -> None:

@@ -28,7 +28,6 @@ from maxentrl.agents.sac import (
     check_settings,
     continuous,
     critic_loss,
-    mean_of,
     policy_loss,
     values_of_actions,
 )
@@ -36,7 +35,7 @@ from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.spaces import Space, width
 from maxentrl.learn.adam import Adam, at_rest, descend
 from maxentrl.learn.nets import forward, mlp
-from maxentrl.learn.replay import Learner
+from maxentrl.learn.replay import Learner, mean_of
 from maxentrl.learn.targets import polyak
 
 

@@ -13,22 +13,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from maxentrl.agents.soft_q import (
-    check_finite_temperature,
-    check_numbers,
-    check_share,
-    log_policy,
-    soft_value,
-)
+from maxentrl.agents.in_range import check_finite_temperature, check_numbers, check_share
+from maxentrl.agents.soft_q import log_policy, soft_value
 from maxentrl.agents.suitable import check_discrete
 from maxentrl.core.check import InputError, check_discount
 from maxentrl.core.contracts import Agent, Transition
-from maxentrl.core.distributions import chosen
+from maxentrl.core.distributions import chosen, entropy
 from maxentrl.core.soft import kl, tilt
 from maxentrl.core.spaces import Discrete, Space, width
 from maxentrl.learn.adam import Adam, at_rest, descend, falling
 from maxentrl.learn.nets import forward, mlp
-from maxentrl.learn.replay import Learner, from_memory
+from maxentrl.learn.replay import Learner, about_target, from_memory, mean_of
 from maxentrl.learn.targets import copied_every, polyak
 
 
@@ -97,6 +92,9 @@ def soft_dqn(settings: SoftDQNSettings = SoftDQNSettings()) -> Agent:
     with l(e) = e^2 / 2, or Huber's, and the target y held constant. It acts with pi = rho exp((Q - V) / temperature).
     The most likely action is the one that is best under the network that learns.
 
+    info of `update`: loss, entropy and temperature of the policy, value_gap (mean of Q - y), q (mean Q), target and
+    target_spread (mean and standard deviation of y).
+
     Raises:
         InputError: for settings out of range.
 
@@ -120,9 +118,12 @@ def learner(settings: SoftDQNSettings) -> Learner:
         layers = mlp((width(observation), *settings.hidden, action.count)).init(key)
         return SoftDQN(layers, jax.tree.map(jnp.copy, layers), at_rest(layers), jnp.zeros((), jnp.int32))
 
-    def log_pi(state: SoftDQN, seen) -> jax.Array:
+    def exploring(state: SoftDQN):
         gone = jnp.minimum(state.made / settings.epsilon_decay, 1.0) if settings.epsilon_decay else 1.0
-        return log_policy(values(state.online, seen), temperature, 1.0 + gone * (settings.epsilon - 1.0))
+        return 1.0 + gone * (settings.epsilon - 1.0)
+
+    def log_pi(state: SoftDQN, seen) -> jax.Array:
+        return log_policy(values(state.online, seen), temperature, exploring(state))
 
     def act(state: SoftDQN, key, seen):
         return jax.random.categorical(key, log_pi(state, seen)).astype(jnp.int32)
@@ -144,7 +145,16 @@ def learner(settings: SoftDQNSettings) -> Learner:
             temperature,
             settings.discount,
         )
-        (loss, info), slope = jax.value_and_grad(q_loss, has_aux=True)(state.online, batch, y, settings.huber)
+        (loss, q), slope = jax.value_and_grad(q_loss, has_aux=True)(state.online, batch, y, settings.huber)
+        held = chosen(q, batch.action)
+        info = {
+            "loss": loss,
+            "entropy": mean_of(entropy(log_policy(q, temperature, exploring(state))), batch.valid),
+            "temperature": jnp.asarray(temperature, q.dtype),
+            "value_gap": mean_of(held - y, batch.valid),
+            "q": mean_of(held, batch.valid),
+            **about_target(y, batch.valid),
+        }
         rate = falling(settings.learning_rate, state.made, settings.decay)
         online, memory = descend(slope, state.optimiser, state.online, rate)
         made = state.made + 1
@@ -152,7 +162,7 @@ def learner(settings: SoftDQNSettings) -> Learner:
             target = polyak(state.target, online, settings.target_rate)
         else:
             target = copied_every(state.target, online, made, settings.target_interval)
-        return SoftDQN(online, target, memory, made), {"loss": loss, **info}
+        return SoftDQN(online, target, memory, made), info
 
     return Learner(init, act, mode, log_density, uniform, learn)
 
@@ -178,17 +188,17 @@ def targets(judge, chooser, batch: Transition, temperature: float, discount: flo
     return batch.reward + jnp.where(batch.terminated, 0.0, discount * follows)
 
 
-def q_loss(layers, batch: Transition, y, huber: float | None) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """mean l( Q(s, a) - y ) of valid steps, y [B] constant: half the square, or Huber's loss, linear beyond `huber`."""
-    q = chosen(values(layers, batch.observation), batch.action)
-    size = jnp.abs(q - y)
+def q_loss(layers, batch: Transition, y, huber: float | None) -> tuple[jax.Array, jax.Array]:
+    """mean l( Q(s, a) - y ) of valid steps, y [B] constant: half the square, or Huber's loss, linear beyond `huber`.
+
+    With it Q(s, .) [B, A].
+    """
+    q = values(layers, batch.observation)
+    size = jnp.abs(chosen(q, batch.action) - y)
     near = size if huber is None else jnp.minimum(size, huber)
     each = near * (size - 0.5 * near)
 
-    def mean(x):
-        return jnp.sum(jnp.where(batch.valid, x, 0.0)) / jnp.maximum(jnp.sum(batch.valid), 1)
-
-    return mean(each), {"q": mean(q), "target": mean(y)}
+    return mean_of(each, batch.valid), q
 
 
 def _check_settings(settings: SoftDQNSettings) -> None:

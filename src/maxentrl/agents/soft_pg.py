@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from maxentrl.agents.soft_q import check_finite_temperature, check_numbers, check_share
+from maxentrl.agents.in_range import check_finite_temperature, check_numbers, check_share
+from maxentrl.agents.normal_policy import LOG_STD
 from maxentrl.core.check import InputError, check_discount
 from maxentrl.core.contracts import Agent, Transition
 from maxentrl.core.distributions import chosen, tanh_normal_log_density, tanh_normal_sample
@@ -27,10 +28,8 @@ from maxentrl.core.soft import kl
 from maxentrl.core.spaces import Discrete, Space, check_bounded, width
 from maxentrl.learn.adam import Adam, at_rest, descend, falling
 from maxentrl.learn.nets import forward, mlp
+from maxentrl.learn.replay import about_target, mean_of
 from maxentrl.learn.returns import lambda_returns
-
-LOG_STD = (-5.0, 2.0)
-"""Bounds of the log of the standard deviation before tanh: beyond them float32 tells no two policies apart."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,15 @@ class SoftPGSettings:
     epochs: how often each step is learned from.
     minibatches: parts that an epoch is divided into, a gradient step each; must divide `steps` x `environments`.
     clip: how far the ratio of new to old probability may leave 1 before a step counts no more. None: never.
-    normalise: whether the loss is divided by the spread of the advantages, which makes the size of the gradient
-        independent of the units of reward, and changes no direction.
+    normalise: whether advantages are taken less their mean, and the loss is divided by their spread, so that the size of
+        the gradient does not depend on the units of reward.
     max_norm: of a gradient, of each network; a longer one is shortened to it. None: never.
 
-    With epochs = 1, minibatches = 1 and clip = None the step is the plain gradient. More of them is a departure: then
-    the objective is the clipped surrogate of Schulman et al. (2017), of the soft advantages.
+    With epochs = 1, minibatches = 1, clip = None and no normalise the step is the plain gradient. More of them is a
+    departure: then the objective is the clipped surrogate of Schulman et al. (2017), of the soft advantages.
+
+    Where actions are continuous, log pi of what was done is taken from the action itself, which is told apart from a
+    bound up to 1e-6 only: of a policy that presses against a bound returns count too little entropy cost.
     """
 
     temperature: float = 0.3
@@ -177,18 +179,17 @@ def policy_loss(policy: Policy, key, batch: Judged, temperature, clip: float | N
     gain = ratio * batch.advantage
     if clip is not None:
         gain = jnp.minimum(gain, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * batch.advantage)
-    count = jnp.maximum(jnp.sum(batch.valid), 1)
-    mean = lambda x: jnp.sum(jnp.where(batch.valid, x, 0.0)) / count  # noqa: E731
-    return mean(temperature * divergence - gain), {
-        "divergence_from_prior": mean(divergence),
-        "moved": mean(ratio - 1.0 - (log_new - batch.log_old)),
+    return mean_of(temperature * divergence - gain, batch.valid), {
+        "divergence_from_prior": mean_of(divergence, batch.valid),
+        "moved": mean_of(ratio - 1.0 - (log_new - batch.log_old), batch.valid),
     }
 
 
-def value_loss(layers, batch: Judged) -> jax.Array:
-    """Half the mean squared error of V against the returns."""
+def value_loss(layers, batch: Judged) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Half the mean squared error of V against the returns; with it what the log says of both."""
     error = _value(layers, batch.observation) - batch.returned
-    return 0.5 * jnp.sum(jnp.where(batch.valid, error**2, 0.0)) / jnp.maximum(jnp.sum(batch.valid), 1)
+    info = {"value_gap": mean_of(error, batch.valid), **about_target(batch.returned, batch.valid)}
+    return 0.5 * mean_of(error**2, batch.valid), info
 
 
 def _agent(name: str, settings: SoftPGSettings, counted: Callable[[Any, Any, float], jax.Array]) -> Agent:
@@ -236,12 +237,18 @@ def _agent(name: str, settings: SoftPGSettings, counted: Callable[[Any, Any, flo
             key, batch = given
             loss = jax.value_and_grad(policy_loss, has_aux=True)
             (_, info), slope = loss(state.policy, key, batch, scale * temperature, settings.clip)
-            error, slope_value = jax.value_and_grad(value_loss)(state.value, batch)
+            (error, about), slope_value = jax.value_and_grad(value_loss, has_aux=True)(state.value, batch)
             rate = falling(settings.learning_rate, state.made, settings.decay)
             slope, slope_value = (_shortened(x, settings.max_norm) for x in (slope, slope_value))
             policy, first = descend(slope, state.optimisers[0], state.policy, rate, 1e-5)
             value, second = descend(slope_value, state.optimisers[1], state.value, rate, 1e-5)
-            return SoftPG(policy, value, (first, second), state.made + 1), {"value_loss": error, **info}
+            return SoftPG(policy, value, (first, second), state.made + 1), {
+                "value_loss": error,
+                "entropy": -log_prior(state.policy) - info["divergence_from_prior"],
+                "temperature": jnp.asarray(temperature, error.dtype),
+                **about,
+                **info,
+            }
 
         def epoch(state: SoftPG, key):
             shuffle, inside = jax.random.split(key)
@@ -276,13 +283,13 @@ def log_prior(policy: Policy) -> float:
 
 def middle(batch: Judged) -> jax.Array:
     """Mean of the advantages of valid steps."""
-    return jnp.sum(jnp.where(batch.valid, batch.advantage, 0.0)) / jnp.maximum(jnp.sum(batch.valid), 1)
+    return mean_of(batch.advantage.ravel(), batch.valid.ravel())
 
 
 def spread(batch: Judged) -> jax.Array:
     """Their standard deviation."""
-    square = jnp.where(batch.valid, (batch.advantage - middle(batch)) ** 2, 0.0)
-    return jnp.sqrt(jnp.sum(square) / jnp.maximum(jnp.sum(batch.valid), 1))
+    square = (batch.advantage - middle(batch)) ** 2
+    return jnp.sqrt(mean_of(square.ravel(), batch.valid.ravel()))
 
 
 def _describe(policy: Policy, key, seen, action) -> tuple[jax.Array, jax.Array]:

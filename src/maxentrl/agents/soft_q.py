@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from maxentrl.agents.in_range import check_finite_temperature, check_numbers, check_share
 from maxentrl.agents.suitable import check_tabular
-from maxentrl.core.check import InputError, check_discount, check_temperature
+from maxentrl.core.check import InputError, check_discount
 from maxentrl.core.contracts import Agent, Transition
-from maxentrl.core.distributions import chosen
+from maxentrl.core.distributions import chosen, entropy
 from maxentrl.core.soft import lme, tilt
 from maxentrl.core.spaces import Discrete, Space
+from maxentrl.learn.replay import mean_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ def soft_q(settings: SoftQSettings = SoftQSettings()) -> Agent:
     and it acts with pi = rho exp((Q - V) / temperature). Steps that arrive together are learned from one by one, in
     time's order.
 
+    info of `update`: squared_error (of the target against Q), entropy and temperature of the policy, and value_gap (mean
+    of Q - target).
+
     Raises:
         InputError: for settings out of range.
 
@@ -88,15 +93,21 @@ def soft_q(settings: SoftQSettings = SoftQSettings()) -> Agent:
         def once(table: Table, step: Transition):
             error = td_error(table.q, step, temperature, settings.discount)
             s = jnp.argmax(step.observation)
+            told = error, entropy(log_policy(table.q[s], temperature, settings.epsilon))
             count = table.visits[s, step.action] + step.valid
             rate = jnp.where(step.valid, jnp.maximum(count, 1).astype(error.dtype) ** -settings.power, 0.0)
             q = table.q.at[s, step.action].add(rate * jnp.where(step.valid, error, 0.0))
-            return Table(q, table.visits.at[s, step.action].set(count)), jnp.where(step.valid, error**2, 0.0)
+            return Table(q, table.visits.at[s, step.action].set(count)), told
 
         rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), lived)
-        table, squares = jax.lax.scan(once, table, rows)
-        made = jnp.sum(lived.valid, dtype=squares.dtype)
-        return table, {"updates": made, "squared_error": jnp.sum(squares) / jnp.maximum(made, 1.0)}
+        table, (errors, entropies) = jax.lax.scan(once, table, rows)
+        return table, {
+            "updates": jnp.sum(rows.valid, dtype=errors.dtype),
+            "squared_error": mean_of(errors**2, rows.valid),
+            "entropy": mean_of(entropies, rows.valid),
+            "temperature": jnp.asarray(temperature, errors.dtype),
+            "value_gap": -mean_of(errors, rows.valid),
+        }
 
     return Agent(
         "soft_q", settings, partial(check_tabular, "soft_q"), init, act, mode, log_density, update, settings.steps,
@@ -126,35 +137,6 @@ def log_policy(q, temperature: float, epsilon) -> jax.Array:
     """
     log_pi = tilt(q, jnp.asarray(-math.log(q.shape[-1]), q.dtype), temperature)
     return log_pi if temperature > 0 else jnp.log((1.0 - epsilon) * jnp.exp(log_pi) + epsilon / q.shape[-1])
-
-
-def check_numbers(name: str, settings: Any, least: dict[str, float], above: dict[str, float]) -> None:
-    """Settings are numbers of at least, or above, these.
-
-    Raises:
-        InputError: naming the agent, the setting and what is allowed.
-    """
-    for what, bound in least.items():
-        if not bound <= getattr(settings, what) < math.inf:
-            raise InputError(f"{name}: {what} must be at least {bound}; got {getattr(settings, what)}.")
-    for what, bound in above.items():
-        if not bound < getattr(settings, what) < math.inf:
-            raise InputError(f"{name}: {what} must be above {bound}; got {getattr(settings, what)}.")
-
-
-def check_share(name: str, value: float) -> None:
-    """A chance, or a share, lies in [0, 1]."""
-    if not 0 <= value <= 1:
-        raise InputError(f"{name} must lie in [0, 1]; got {value}.")
-
-
-def check_finite_temperature(name: str, temperature: float) -> None:
-    """A temperature at which something can be learned lies in [0, inf)."""
-    check_temperature(temperature, f"{name}: temperature")
-    if temperature == math.inf:
-        raise InputError(
-            f"{name}: temperature must be finite; at inf every policy but the uniform one is lost."
-        )
 
 
 def _check_settings(settings: SoftQSettings) -> None:

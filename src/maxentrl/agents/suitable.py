@@ -19,8 +19,9 @@ def check_discrete(name: str, observation: Space, action: Space) -> None:
     """Actions are discrete.
 
     Raises:
-        InputError: naming the agents that can act where they are not.
+        InputError: naming the agents that can act where they are not, or the entry without a bound, where none can.
     """
+    check_bounded(action)
     if not isinstance(action, Discrete):
         raise InputError(
             f"{name} needs discrete actions, and here they are {_told(action)}; {listed(CONTINUOUS)} can act here."

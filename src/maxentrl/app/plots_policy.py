@@ -41,7 +41,7 @@ def pictures(policies: Sequence[Policy], site: Any) -> dict[str, bytes]:
 
 
 def pendulum_plane(policy: Policy, env: Env) -> bytes:
-    """Torque of the most likely action at each angle and speed, with most likely episodes from hanging down."""
+    """Torque of the most likely action at each angle and speed, with four episodes of most likely actions."""
     angle, speed = np.meshgrid(np.linspace(-np.pi, np.pi, GRID), np.linspace(-8, 8, GRID))
     seen = np.stack([np.cos(angle), np.sin(angle), speed], -1).reshape(-1, 3).astype(np.float32)
     torque = policy.act(seen)[:, 0].reshape(angle.shape)

@@ -20,9 +20,9 @@ COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, YELLOW, INK)
 
 PANELS = {
     "entropy": ("entropy of the policy", "nats"),
-    "divergence_from_prior": ("divergence from the prior", "nats"),
     "temperature": ("temperature", "units of reward"),
     "value_gap": ("value gap", "units of reward"),
+    "divergence_from_prior": ("divergence from the prior", "nats"),
     "q": ("mean value of actions", "units of reward"),
     "value_loss": ("loss of the value", "units of reward, squared"),
     "loss": ("loss", "units of reward, squared"),

@@ -63,7 +63,8 @@ def write_results(
     if stuck > 0:
         run.warn(
             f"The entropy target was out of reach in {100 * stuck:.0f} % of the last gradient steps: the temperature sat "
-            "at a bound while the entropy was still off its target. Another target, or wider temperature_bounds, may help."
+            "at a bound while the entropy was still off its target. Another target_ratio, wider temperature_bounds, or a "
+            "fixed temperature may help."
         )
     run.arrays["evaluation_step"] = steps
     run.arrays["evaluation_return"] = returns

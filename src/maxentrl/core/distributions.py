@@ -18,11 +18,6 @@ def normal_log_density(mean, log_std, x) -> jax.Array:
     return jnp.sum(-0.5 * (z * z + jnp.log(2 * jnp.pi)) - log_std, -1)
 
 
-def normal_entropy(log_std) -> jax.Array:
-    """sum_i log_std_i + log(2 pi e) / 2."""
-    return jnp.sum(log_std + 0.5 * (1.0 + jnp.log(2 * jnp.pi)), -1)
-
-
 def log_squash(u) -> jax.Array:
     """sum_i log(1 - tanh(u_i)^2) = sum_i 2 (log 2 - u_i - softplus(-2 u_i)), exact for any u_i."""
     return jnp.sum(2.0 * (jnp.log(2.0) - u - jax.nn.softplus(-2.0 * u)), -1)

@@ -54,6 +54,17 @@ def draw(memory: Memory, key, count: int, like: Transition) -> Transition:
     return _unpack(rows, like)
 
 
+def mean_of(values, valid) -> jax.Array:
+    """Mean over the rows that were lived through; values [..., B]."""
+    return jnp.sum(jnp.where(valid, values, 0.0), -1) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def about_target(target, valid) -> dict[str, jax.Array]:
+    """What the log says of targets [B]: their mean and standard deviation."""
+    mean = mean_of(target, valid)
+    return {"target": mean, "target_spread": jnp.sqrt(mean_of((target - mean) ** 2, valid))}
+
+
 def one_step(observation: Space, action: Space) -> Transition:
     """A step of zeros, for its shapes."""
     seen, flag = jnp.zeros(width(observation)), jnp.zeros((), bool)
