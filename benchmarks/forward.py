@@ -27,8 +27,8 @@ def run(sizes: list[int], rounds: int) -> dict:
     from benchmarks.problems import FAMILIES
     from maxentrl import TabularMDP
     from maxentrl.core.types import Temperatures
-    from maxentrl.infer import backup as one
     from maxentrl.infer import tabular
+    from maxentrl.infer.sending import push
 
     jax.config.update("jax_enable_x64", True)
     given = Temperatures(TEMPERATURE, jnp.inf)
@@ -56,8 +56,8 @@ def run(sizes: list[int], rounds: int) -> dict:
                 "occupancy": compiled(
                     lambda m, pi: tabular.occupancy(m, pi, DISCOUNT), sending[1], log_policy
                 ),
-                "push": compiled(one.push, turned.transition, mass),
-                "push, lists": compiled(one.push, mdp.transition, mass),
+                "push": compiled(push, turned.transition, mass),
+                "push, lists": compiled(push, mdp.transition, mass),
                 "numba scatter": _numba_form(arrays, np.asarray(mass)),
                 "scipy transpose": _scipy_form(arrays, np.asarray(mass)),
             }

@@ -131,7 +131,9 @@ def test_probabilities_of_zero_have_finite_gradients():
 
         def value(p, initial, discount, dynamics):
             changed = mdp._replace(transition=me.Dense(p), initial=initial)
-            return me.solve(changed, temperature=0.5, horizon=4, discount=discount, dynamics=dynamics).start_value
+            return me.solve(
+                changed, temperature=0.5, horizon=4, discount=discount, dynamics=dynamics
+            ).start_value
 
         initial = jnp.zeros(mdp.states).at[2].set(1.0)
         for dynamics in ("given", "posterior"):
@@ -160,7 +162,9 @@ def test_a_batch_whose_terminal_states_differ_is_bounded_all_the_same():
     ends[1, 0] = True
 
     def plan(reward, terminal):
-        return me.solve(mdp.with_reward(reward)._replace(terminal=terminal), temperature=0.0, discount=0.9, tolerance=3.0)
+        return me.solve(
+            mdp.with_reward(reward)._replace(terminal=terminal), temperature=0.0, discount=0.9, tolerance=3.0
+        )
 
     plans = jax.vmap(plan)(jnp.asarray(rewards, jnp.float32), jnp.asarray(ends))
     away = np.max(rewards[1], 1)  # everything leads to state 0, which ends at once

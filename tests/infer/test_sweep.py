@@ -9,7 +9,7 @@ import maxentrl as me
 from maxentrl import Sparse, TabularMDP
 from maxentrl.core.types import Temperatures
 from maxentrl.infer import backup as one
-from maxentrl.infer import tabular
+from maxentrl.infer import sending, tabular
 from maxentrl.models.arrivals import arrivals
 
 A, K, S = 3, 4, 40
@@ -128,7 +128,7 @@ def test_mass_sent_forward_is_the_transposed_product(form):
     expected = np.zeros(S)
     for a, k, s in np.ndindex(A, K, S):
         expected[lists.successor[a, k, s]] += mass[a, s] * lists.probability[a, k, s]
-    np.testing.assert_allclose(one.push(lists, mass), expected, rtol=A * K * S * EPS["float64"])
+    np.testing.assert_allclose(sending.push(lists, mass), expected, rtol=A * K * S * EPS["float64"])
 
 
 @FORMS
@@ -142,11 +142,11 @@ def test_log_mass_sent_forward_is_right_within_and_beyond_the_range_of_the_numbe
         if lists.probability[a, k, s] > 0:
             flow = log_mass[a, s] + np.log(lists.probability[a, k, s])
             expected[lists.successor[a, k, s]] = np.logaddexp(expected[lists.successor[a, k, s]], flow)
-    found = one.log_push(lists, jnp.asarray(log_mass))
+    found = sending.log_push(lists, jnp.asarray(log_mass))
     # Each exponential of an argument up to `spread` is off by that many units in the last place.
     np.testing.assert_allclose(found, expected, rtol=0, atol=4 * A * K * S * (1 + spread) * EPS["float64"])
     reached = expected > -np.inf
-    slope = jax.grad(lambda x: jnp.sum(jnp.where(reached, one.log_push(lists, x), 0.0)))(
+    slope = jax.grad(lambda x: jnp.sum(jnp.where(reached, sending.log_push(lists, x), 0.0)))(
         jnp.asarray(log_mass)
     )
     # Each arriving sum is shared out among what it is made of: the shares add up to one per state reached.
@@ -159,9 +159,9 @@ def test_a_message_sent_with_common_weights_is_the_same_mass_sent_in_logs(spread
     lists, rng = form(), np.random.default_rng(2)
     log_a, log_weight = -spread * rng.random(S), -spread * rng.random((A, S))
     log_a[:3], log_weight[1, 5:9] = -np.inf, -np.inf
-    common = one.sending(lists, jnp.asarray(log_weight))
-    found = one.send(lists, jnp.asarray(log_a), common)
-    expected = one.log_push(crowd(), jnp.asarray(log_a + log_weight))
+    common = sending.sending(lists, jnp.asarray(log_weight))
+    found = sending.send(lists, jnp.asarray(log_a), common)
+    expected = sending.log_push(crowd(), jnp.asarray(log_a + log_weight))
     np.testing.assert_allclose(
         found, expected, rtol=0, atol=4 * A * K * S * (1 + 2 * spread) * EPS["float64"]
     )

@@ -72,11 +72,11 @@ def check_count(count: int, name: str, of: str = "", least: int = 1) -> int:
         found = operator.index(count)
     except TypeError:
         found = None
-    if found is None or isinstance(count, bool):
+    if found is None or isinstance(count, bool) or (found < least and not of):
         kind = f"a whole number of {of}s" if of else "a whole number"
         raise InputError(f"{name} must be {kind}, at least {least}; got {count!r}.")
     if found < least:
-        raise InputError(f"{name} must be at least {f'{least} {of}'.strip()}; got {found}.")
+        raise InputError(f"{name} must be at least {least} {of}; got {found}.")
     return found
 
 

@@ -60,8 +60,10 @@ def aligned(values, dtype=None) -> np.ndarray:
 def in_double_precision(function: Callable[P, R]) -> Callable[P, R]:
     """Run `function` with 64-bit types enabled, for the duration of the call only.
 
-    Differentiation, `jit` and `vmap` from outside work as usual. Where 64-bit types are not enabled for the
-    whole process, concrete results come back as NumPy arrays (see `to_host`); where they are, as JAX arrays.
+    `jit`, `vmap` and differentiation from outside work as usual, but for what JAX transposes in the format in force
+    outside: gathers (see `taken` in infer/sweep.py), and slices under a second transposition. Where 64-bit types are not
+    enabled for the whole process, concrete results come back as NumPy arrays (see `to_host`); where they are, as JAX
+    arrays.
     """
 
     @functools.wraps(function)

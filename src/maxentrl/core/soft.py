@@ -114,7 +114,9 @@ def kl(log_p: Array, log_q: Array, axis: Axis = -1) -> jax.Array:
     safe_p = jnp.where(possible, log_p, 0.0)
     safe_q = jnp.where(possible, log_q, 0.0)
     forbidden = possible & (log_q == -jnp.inf)
-    terms = jnp.where(possible & ~forbidden, jnp.exp(safe_p) * (safe_p - jnp.where(forbidden, 0.0, safe_q)), 0.0)
+    terms = jnp.where(
+        possible & ~forbidden, jnp.exp(safe_p) * (safe_p - jnp.where(forbidden, 0.0, safe_q)), 0.0
+    )
     return jnp.sum(jnp.where(forbidden, jnp.inf, terms), axis)
 
 

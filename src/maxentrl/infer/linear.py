@@ -10,7 +10,8 @@ from jax.scipy.sparse.linalg import bicgstab
 
 from maxentrl.core.soft import lme, temperature_kind, tilt
 from maxentrl.core.types import Array, Scalar, Temperatures
-from maxentrl.infer.backup import action_values, expectation, push, tilted_dynamics
+from maxentrl.infer.backup import action_values, expectation, tilted_dynamics
+from maxentrl.infer.sending import push
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense, Sparse, Transition
 
@@ -43,7 +44,11 @@ def policy_chain(mdp: TabularMDP, log_pi, discount: Scalar) -> Transition:
     """discount P_pi as a one-action `Transition`, from log pi [A, S] and the given dynamics."""
     weight = discount * jnp.where(mdp.terminal, 0.0, jnp.exp(log_pi))
     if isinstance(mdp.transition, Dense):
-        return Dense(jax.lax.dot_general(weight, jnp.asarray(mdp.transition.probability), (((0,), (1,)), ((1,), (0,))))[:, None])
+        return Dense(
+            jax.lax.dot_general(
+                weight, jnp.asarray(mdp.transition.probability), (((0,), (1,)), ((1,), (0,)))
+            )[:, None]
+        )
     return _one_list(mdp.transition.successor, weight[:, None, :] * mdp.transition.probability)
 
 

@@ -21,7 +21,7 @@ from maxentrl.core.soft import safe_log, temperature_kind, tilt
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
 from maxentrl.core.words import many
 from maxentrl.infer import backup as one
-from maxentrl.infer import tabular
+from maxentrl.infer import sending, tabular
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense, Sparse, Transition
 
@@ -183,9 +183,9 @@ def roll_out(
 def _push_tilted(transition, log_mass, v_next, state_temperature, discount):
     """`log_push` through tilted dynamics P exp((V' - V_ahead) / t): tilt what leaves, then what arrives."""
     if temperature_kind(state_temperature) == "mean":
-        return one.log_push(transition, log_mass) + jnp.log(jnp.asarray(discount, log_mass.dtype))
+        return sending.log_push(transition, log_mass) + jnp.log(jnp.asarray(discount, log_mass.dtype))
     ahead = one.look_ahead(transition, v_next, state_temperature, discount)
-    sent = one.log_push(transition, log_mass - ahead / state_temperature)
+    sent = sending.log_push(transition, log_mass - ahead / state_temperature)
     return sent + jnp.asarray(v_next) / state_temperature + jnp.log(jnp.asarray(discount, log_mass.dtype))
 
 

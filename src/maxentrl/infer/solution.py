@@ -217,7 +217,7 @@ def _solve_stationary(
 @eqx.filter_jit
 def _over_horizon(problem: Problem, horizon: int) -> FixedPoint:
     mdp, temperatures, discount = problem
-    v = tabular.backward(mdp, temperatures, horizon, discount.astype(mdp.dtype))
+    v = tabular.backward(mdp, temperatures, horizon, jnp.asarray(discount, mdp.dtype))
     finite = jnp.all(jnp.isfinite(v))
     bound = jnp.where(finite, horizon * jax.lax.stop_gradient(rounding_of(problem)(v)), jnp.inf)
     return FixedPoint(v, bound.astype(mdp.dtype), jnp.asarray(horizon), finite)

@@ -52,7 +52,9 @@ def taken(v, index):
     states, flat = v.shape[0], index.reshape(-1)
 
     def scatter(y):
-        return jnp.zeros(states, y.dtype).at[flat].add(y, mode="promise_in_bounds", wrap_negative_indices=False)
+        return (
+            jnp.zeros(states, y.dtype).at[flat].add(y, mode="promise_in_bounds", wrap_negative_indices=False)
+        )
 
     both = lax.custom_linear_solve(
         lambda z: jnp.concatenate([z[:states], z[states:] - take(z[:states], flat)]),

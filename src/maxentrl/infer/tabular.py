@@ -14,6 +14,7 @@ from maxentrl.core.machine import cores
 from maxentrl.core.soft import kl, safe_log
 from maxentrl.core.types import Scalar, Temperatures
 from maxentrl.infer import backup as one
+from maxentrl.infer import sending
 from maxentrl.models.tabular import TabularMDP
 from maxentrl.models.transition import Dense
 
@@ -80,7 +81,7 @@ def forward(mdp: TabularMDP, temperature: Scalar, horizon: int, discount: Scalar
     log_discount = jnp.log(jnp.asarray(discount, mdp.dtype))
 
     def common(reward):
-        return one.sending(mdp.transition, log_prior + jnp.asarray(reward).T / temperature)
+        return sending.sending(mdp.transition, log_prior + jnp.asarray(reward).T / temperature)
 
     always = common(mdp.reward) if mdp.reward.ndim == 2 else None
 
@@ -88,7 +89,7 @@ def forward(mdp: TabularMDP, temperature: Scalar, horizon: int, discount: Scalar
 
     def step(log_a, reward):
         arriving = (
-            one.send(mdp.transition, log_a, common(reward) if always is None else always) + log_discount
+            sending.send(mdp.transition, log_a, common(reward) if always is None else always) + log_discount
         )
         # Two more logarithms per state, where nothing ever stays, would be an eighth of the step.
         after = jax.lax.cond(
@@ -109,7 +110,7 @@ def occupancy(mdp: TabularMDP, log_policy, discount: Scalar = 1.0):
 
     def step(d, log_pi):
         mass = jnp.where(mdp.terminal, 0.0, d * jnp.exp(log_pi))
-        return discount * one.push(mdp.transition, mass), mass
+        return discount * sending.push(mdp.transition, mass), mass
 
     return jax.lax.scan(step, jnp.asarray(mdp.initial), log_policy)[1]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
 from maxentrl.core.check import check_choice
 from maxentrl.core.words import many
+from maxentrl.irl.identity import Identity
 from maxentrl.irl.newton import FLAT, LEAST
 
 Kind = Literal["hessian", "outer", "sandwich"]
@@ -20,16 +21,6 @@ KINDS: dict[str, str] = {
     "outer": "outer product of scores",
     "sandwich": "sandwich",
 }
-
-
-class Identity(NamedTuple):
-    """Hashes that tell what an estimate was made from: the demonstrations, each column of features, the
-    offset, the world (transitions, prior and terminal states; or the arcs of a network)."""
-
-    data: str
-    columns: tuple[str, ...]
-    offset: str
-    world: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,11 +3,11 @@ found."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -26,13 +26,13 @@ from maxentrl.irl.best_response import check_clock
 from maxentrl.irl.demonstrations import explain_copies
 from maxentrl.irl.estimate import (
     Estimate,
-    Identity,
     covariances,
     explain_clusters,
     explain_directions,
     null_directions,
     usual_kind,
 )
+from maxentrl.irl.identity import Identity, fingerprint
 from maxentrl.irl.newton import Maximum, check_max_steps, maximise
 from maxentrl.irl.reward import check_features, check_offset, choices
 from maxentrl.irl.sensitivity import (
@@ -316,14 +316,6 @@ def identity(task: Task, demos: Trajectories | np.ndarray) -> Identity:
     world = (*jax.tree.leaves(task.mdp.transition)[:2], task.mdp.log_prior, task.mdp.terminal)
     offset = fingerprint(np.asarray(task.model.offset))
     return Identity(fingerprint(*tables), columns, offset, fingerprint(*map(np.asarray, world)))
-
-
-def fingerprint(*tables: np.ndarray) -> str:
-    """A short name for the contents of some arrays."""
-    digest = hashlib.sha256()
-    for table in tables:
-        digest.update(str(table.shape).encode() + np.ascontiguousarray(table).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def explain_search(best: Maximum, blind: np.ndarray, fisher: np.ndarray, scale: np.ndarray) -> list[str]:

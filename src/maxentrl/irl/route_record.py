@@ -9,13 +9,13 @@ import numpy as np
 from maxentrl.infer.first_passage import Sums
 from maxentrl.irl.estimate import (
     Estimate,
-    Identity,
     covariances,
     explain_clusters,
     explain_directions,
     usual_kind,
 )
-from maxentrl.irl.fitting import explain_search, fingerprint
+from maxentrl.irl.fitting import explain_search
+from maxentrl.irl.identity import Identity, fingerprint
 from maxentrl.irl.newton import Maximum
 from maxentrl.irl.route_evidence import Evidence, explain_copies, log_uniform
 

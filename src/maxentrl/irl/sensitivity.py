@@ -39,6 +39,7 @@ from jaxtyping import Float, Integer
 
 from maxentrl.core.types import Array, Dynamics
 from maxentrl.infer import backup as one
+from maxentrl.infer import sending
 from maxentrl.infer.linear import policy_chain, resolvent
 from maxentrl.infer.solution import Solution, solve
 from maxentrl.models.tabular import TabularMDP
@@ -135,7 +136,7 @@ class Moves(NamedTuple):
 
     def push(self, mass) -> jax.Array:
         """Where a mass [A, S] arrives, [S]."""
-        return self.factor * one.push(self.transition, mass)
+        return self.factor * sending.push(self.transition, mass)
 
 
 def moves(model: Model, v_next) -> Moves:
@@ -183,7 +184,7 @@ def derivatives(model: Model, evidence: Evidence, plan: Plan) -> Derivatives:
 def expected_arrivals(mdp: TabularMDP, decisions) -> jax.Array:
     """Where decisions [A, S] or [T, A, S] lead on average: [S] or [T, S]."""
     flat = jnp.asarray(decisions).reshape(-1, mdp.actions, mdp.states)
-    arrivals = jax.lax.map(lambda mass: one.push(mdp.transition, mass), flat)
+    arrivals = jax.lax.map(lambda mass: sending.push(mdp.transition, mass), flat)
     return arrivals.reshape(*decisions.shape[:-2], mdp.states)
 
 

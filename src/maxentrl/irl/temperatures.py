@@ -29,7 +29,8 @@ from maxentrl.data.trips import Trips
 from maxentrl.infer.first_passage import Goal
 from maxentrl.irl import mce, routes
 from maxentrl.irl.estimate import Estimate
-from maxentrl.irl.fitting import check_setting, check_start, fingerprint, linear_model
+from maxentrl.irl.fitting import check_setting, check_start, linear_model
+from maxentrl.irl.identity import fingerprint
 from maxentrl.irl.reward import check_features, check_offset, choices
 from maxentrl.irl.route_evidence import check_arc_rewards
 from maxentrl.irl.temperature_estimate import Temperatures, explain_groups
