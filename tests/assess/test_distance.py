@@ -238,6 +238,15 @@ def test_the_value_adjusted_form_is_the_advantage_over_a_fixed_policy():
     np.testing.assert_allclose(found, advantage, atol=1e-12)
 
 
+@pytest.mark.parametrize("canonical", [minimal, value_adjusted])
+def test_a_constant_is_no_reward_in_float32_either(canonical):
+    from maxentrl.envs import random_mdp
+
+    mdp = random_mdp(30, 3, seed=0, dtype="float32")
+    reward = np.random.default_rng(1).normal(size=(30, 3))
+    assert starc(mdp, reward, 2 * reward + 7, discount=0.9, canonical=canonical) < 1e-9
+
+
 def test_large_problems_are_projected_by_krylov_s_method_to_the_same_distance():
     from maxentrl.envs import random_mdp
 

@@ -15,6 +15,11 @@ from maxentrl.core.statistics import (
 SCORES = np.random.default_rng(0).normal(size=(6, 32))
 
 
+def test_a_score_that_is_no_number_is_not_trimmed_away_as_the_best():
+    assert np.isnan(interquartile_mean([1.0, 2.0, 3.0, np.nan]))
+    np.testing.assert_array_equal(interquartile_mean([[1.0, np.nan], [1.0, 3.0]]), [np.nan, 2.0])
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 10, 32])
 def test_the_interquartile_mean_is_the_mean_trimmed_by_a_quarter_on_both_sides(count):
     scores = SCORES[:, :count]

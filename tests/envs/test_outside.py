@@ -157,6 +157,8 @@ def test_what_others_saved_is_refused():
         world.restore({**saved, "digests": saved["digests"][:1]})
     with pytest.raises(InputError, match="no JSON"):
         world.restore({**saved, "layout": saved["layout"][:-1]})
+    with pytest.raises(InputError, match="holds a layout that is no list of parts"):
+        world.restore({**saved, "layout": np.frombuffer(b"[1, 2]", np.uint8)})
     assert json.loads(saved["layout"].tobytes()) == world.layout.record()
 
 

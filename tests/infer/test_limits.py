@@ -176,3 +176,13 @@ def test_the_mean_of_a_loss_without_bound_is_one():
     x, log_weight = np.array([1.0, -np.inf, 2.0]), np.log([0.5, 0.25, 0.25])
     assert lme(x, log_weight, np.inf) == -np.inf
     assert lme(x, np.array([np.log(0.5), -np.inf, np.log(0.5)]), np.inf) == pytest.approx(1.5)
+
+
+def test_the_last_step_has_no_next_one():
+    found = me.posterior(random_problem("dense"), temperature=1.0, horizon=4)
+    found.log_pairs(2)
+    for t in (-1, 3):
+        with pytest.raises(
+            me.InputError, match=f"t must be a step that has a next one, from 0 to 2; got {t}"
+        ):
+            found.log_pairs(t)

@@ -25,6 +25,16 @@ def test_links_keep_their_names_and_the_order_in_which_they_occur():
     assert network.final.tolist() == [False, False, True]
 
 
+def test_places_of_links_may_be_unknown_but_not_half_known(file):
+    arcs = file(ARCS)
+    places = read_network(arcs, file("link,x,y\nx,1,2\ny,,\nz,3,4\n", "links.csv")).coordinates
+    np.testing.assert_array_equal(places, [[1, 2], [np.nan, np.nan], [3, 4]])
+    with pytest.raises(InputError, match="links.csv must have both columns x and y, or neither"):
+        read_network(arcs, file("link,x\nx,1\ny,2\nz,3\n", "links.csv"))
+    with pytest.raises(InputError, match="links.csv, row 3: x must be a number; got 'far'"):
+        read_network(arcs, file("link,x,y\nx,1,2\ny,far,1\nz,3,4\n", "links.csv"))
+
+
 def test_arcs_are_found_by_their_ends():
     rng = np.random.default_rng(0)
     ends = np.unique(rng.integers(30, size=(200, 2)), axis=0)

@@ -32,7 +32,8 @@ from maxentrl.agents.sac import (
 from maxentrl.agents.suitable import check_discrete
 from maxentrl.core.check import InputError
 from maxentrl.core.contracts import Agent, Transition
-from maxentrl.core.distributions import chosen, entropy
+from maxentrl.core.distributions import chosen
+from maxentrl.core.soft import entropy
 from maxentrl.core.spaces import Space, width
 from maxentrl.learn.adam import descend
 from maxentrl.learn.nets import forward, mlp

@@ -18,8 +18,8 @@ from maxentrl.agents.soft_q import log_policy, soft_value
 from maxentrl.agents.suitable import check_discrete
 from maxentrl.core.check import InputError, check_discount
 from maxentrl.core.contracts import Agent, Transition
-from maxentrl.core.distributions import chosen, entropy
-from maxentrl.core.soft import kl, tilt
+from maxentrl.core.distributions import chosen
+from maxentrl.core.soft import entropy, kl, tilt
 from maxentrl.core.spaces import Discrete, Space, width
 from maxentrl.learn.adam import Adam, at_rest, descend, falling
 from maxentrl.learn.nets import forward, mlp

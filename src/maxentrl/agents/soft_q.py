@@ -18,8 +18,8 @@ from maxentrl.agents.in_range import check_finite_temperature, check_numbers, ch
 from maxentrl.agents.suitable import check_tabular
 from maxentrl.core.check import InputError, check_discount
 from maxentrl.core.contracts import Agent, Transition
-from maxentrl.core.distributions import chosen, entropy
-from maxentrl.core.soft import lme, tilt
+from maxentrl.core.distributions import chosen
+from maxentrl.core.soft import entropy, lme, tilt
 from maxentrl.core.spaces import Discrete, Space
 from maxentrl.learn.replay import mean_of
 

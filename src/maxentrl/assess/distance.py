@@ -25,6 +25,7 @@ import numpy as np
 from maxentrl.assess.shaping import Choices, unshaped
 from maxentrl.core.check import InputError, check_discount, check_memory, check_shape
 from maxentrl.infer.policy import evaluate
+from maxentrl.models.precision import problem_in_float64
 from maxentrl.models.tabular import TabularMDP
 
 TRIVIAL = 1e-10
@@ -66,7 +67,10 @@ def value_adjusted(mdp: TabularMDP, reward, *, discount: float, log_policy=None)
         with np.errstate(divide="ignore"):
             log_policy = np.log(choices.allowed / np.maximum(choices.allowed.sum(1, keepdims=True), 1))
     value = evaluate(
-        mdp.bare().with_reward(choices.table(rewards)), log_policy, temperature=0.0, discount=discount
+        problem_in_float64(mdp.bare()).with_reward(choices.table(rewards)),
+        log_policy,
+        temperature=0.0,
+        discount=discount,
     )
     return choices.table(rewards + choices.shaping(np.asarray(value, np.float64), float(discount)))
 

@@ -50,13 +50,6 @@ def tanh_normal_log_density(mean, log_std, action) -> jax.Array:
     return normal_log_density(mean, log_std, u) - log_squash(u)
 
 
-def entropy(log_policy) -> jax.Array:
-    """-sum_a pi(a) log pi(a), where 0 log 0 = 0; log_policy [..., A] normalised."""
-    possible = log_policy > -jnp.inf
-    safe = jnp.where(possible, log_policy, 0.0)
-    return -jnp.sum(jnp.where(possible, jnp.exp(safe) * safe, 0.0), -1)
-
-
 def chosen(table, action) -> jax.Array:
     """table[..., action], for an action each."""
     return jnp.take_along_axis(table, action[..., None], -1)[..., 0]

@@ -65,7 +65,8 @@ def check_bounded(space: Space, name: str = "the action space") -> None:
     """
     if isinstance(space, Discrete):
         return
-    free = ~(np.isfinite(space.low) & np.isfinite(space.high))
+    with np.errstate(over="ignore", invalid="ignore"):
+        free = ~np.isfinite(space.high - space.low)  # as free as without bounds, if their distance overflows
     if free.any():
         where = tuple(int(i) for i in np.argwhere(free)[0])
         raise InputError(

@@ -26,7 +26,7 @@ def interquartile_mean(scores, axis: int = -1) -> np.ndarray:
     """The mean of the middle half: of n scores, the floor(n / 4) lowest and as many highest are left out.
 
     Args:
-        scores: numbers, at least one along `axis`.
+        scores: numbers, at least one along `axis`. A NaN among them makes their mean NaN.
 
     Source: Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice".
     """
@@ -35,7 +35,8 @@ def interquartile_mean(scores, axis: int = -1) -> np.ndarray:
     if n == 0:
         raise InputError("an interquartile mean needs at least one score.")
     cut = n // 4
-    return np.asarray(scores[..., cut : n - cut].mean(-1))
+    middle = scores[..., cut : n - cut].mean(-1)
+    return np.where(np.isnan(scores[..., -1]), np.nan, middle)  # sorted, a NaN comes last
 
 
 def with_interval(scores, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:

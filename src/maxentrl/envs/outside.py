@@ -175,6 +175,8 @@ class Separate:
             recorded = json.loads(found["layout"].tobytes())
         except ValueError:
             raise InputError(f"what was saved of {self.name} holds a layout that is no JSON.") from None
+        if not isinstance(recorded, list) or not all(isinstance(part, dict) for part in recorded):
+            raise InputError(f"what was saved of {self.name} holds a layout that is no list of parts.")
         check_layout(self.layout, recorded)
         episodes, steps = found["episodes"], found["steps"]
         if episodes.shape != (self.count,):

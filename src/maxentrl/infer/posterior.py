@@ -15,7 +15,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Integer
 
-from maxentrl.core.check import InputError, check_choice, check_discount, check_horizon, check_temperature
+from maxentrl.core.check import (
+    InputError,
+    check_choice,
+    check_discount,
+    check_horizon,
+    check_temperature,
+    is_concrete,
+)
 from maxentrl.core.precision import in_double_precision
 from maxentrl.core.soft import safe_log, temperature_kind, tilt
 from maxentrl.core.types import Array, Dynamics, Scalar, Temperatures
@@ -55,7 +62,13 @@ class Posterior(eqx.Module):
         """log p(s_{t+1} | s_t, a_t, O) as `Dense` [S, A, S] or `Sparse` [A, K, S] log-probabilities.
 
         t runs from 0 to T-2. With given dynamics these are the logs of the transition probabilities.
+
+        Raises:
+            InputError: for any other t.
         """
+        last = self.log_policy.shape[-3] - 2
+        if is_concrete(t) and not 0 <= int(t) <= last:
+            raise InputError(f"t must be a step that has a next one, from 0 to {last}; got {t}.")
         return one.tilted_dynamics(self.mdp.transition, self.v[t + 1], self.temperatures.state, self.discount)
 
     @in_double_precision

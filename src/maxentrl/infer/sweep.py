@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from maxentrl.core.soft import Kind
+from maxentrl.models.arrivals import take
 
 UNROLL = 16
 """Successors, or actions, up to this number are written out; more are a loop, which keeps programs small."""
@@ -37,13 +38,8 @@ SMALL = 1 << 17
 """Bytes of V up to which scattered reads of it are cheap: well inside a core's own cache."""
 
 
-def take(v, index):
-    """v[index], for v [S] and indices that were checked when the problem was made; to be differentiated by `taken`."""
-    return v.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
-
-
 def taken(v, index):
-    """`take`, with its transpose made here and now.
+    """`take`, to be differentiated: with its transpose made here and now.
 
     A gradient is transposed when the float64 scope in which it was traced has been left, and JAX transposes its own
     gather into the format that is then in force. Of a linear system it is told how to solve the transpose: for the

@@ -168,7 +168,12 @@ def _row(mdp: TabularMDP, s: int, a: int) -> np.ndarray:
 
 def check_visits(mdp: TabularMDP, counts, horizon: int | None) -> np.ndarray:
     """Weighted counts of decisions given in place of demonstrations, [S, A] or [horizon, S, A], checked."""
-    decisions = np.asarray(counts, float)
+    try:
+        decisions = np.asarray(counts, float)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"demonstrations must be Trajectories, or an array of visit counts; got {type(counts).__name__}."
+        ) from None
     if horizon is None:
         check_shape(decisions, (mdp.states, mdp.actions), "visit counts", "[S, A]")
     else:

@@ -43,12 +43,12 @@ class Arrivals(eqx.Module):
         source, probability = jnp.asarray(self.source), jnp.asarray(self.probability)
         start = jnp.zeros(source.shape[1], jnp.result_type(probability, mass))
         # The rest is small: it is the one part that is scattered.
-        rest = jnp.asarray(self.rest_probability) * _take(mass, jnp.asarray(self.rest_source))
+        rest = jnp.asarray(self.rest_probability) * take(mass, jnp.asarray(self.rest_source))
         target = jnp.asarray(self.rest_target)
         start = start.at[target].add(rest, mode="promise_in_bounds", wrap_negative_indices=False)
 
         def add(w, arrived):
-            return arrived + probability[w] * _take(mass, source[w])
+            return arrived + probability[w] * take(mass, source[w])
 
         return lax.fori_loop(0, source.shape[0], add, start)
 
@@ -57,15 +57,16 @@ class Arrivals(eqx.Module):
         weight, states = jnp.reshape(jnp.asarray(weight), -1), self.source.shape[1]
         return Arrivals(
             self.source % states,
-            self.probability * _take(weight, jnp.asarray(self.source)),
+            self.probability * take(weight, jnp.asarray(self.source)),
             self.rest_target,
             self.rest_source % states,
-            self.rest_probability * _take(weight, jnp.asarray(self.rest_source)),
+            self.rest_probability * take(weight, jnp.asarray(self.rest_source)),
         )
 
 
-def _take(values, index):
-    return values.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+def take(v, index):
+    """v[index], for v [S] and indices that were checked when the problem was made."""
+    return v.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def arrivals(successor, probability, *, weighted: bool = False) -> Arrivals:

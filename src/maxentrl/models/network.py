@@ -157,15 +157,21 @@ def read_network(path: str | os.PathLike[str], links: str | os.PathLike[str] | N
     Args:
         path: one row per arc, with the columns `from` and `to`; others (features, say) are passed over.
         links: optional file with one row per link and the column `link`, which also gives their order; with
-            columns `x` and `y`, where each is.
+            columns `x` and `y`, where each is; empty where that is not known.
     """
     columns, _ = read_columns(path, ("from", "to"), "arcs")
     if links is None:
         return network_from_arcs(columns["from"], columns["to"])
     table, lines = read_columns(links, ("link",), "links")
     places = None
-    if "x" in table and "y" in table:
-        places = np.stack([as_numbers(table[axis], axis, links, lines) for axis in "xy"], 1)
+    if ("x" in table) != ("y" in table):
+        raise InputError(f"{os.path.basename(links)} must have both columns x and y, or neither.")
+    if "x" in table:
+        places = np.full((len(lines), 2), np.nan)
+        for k, axis in enumerate("xy"):
+            known = np.array([bool(cell.strip()) for cell in table[axis]], bool)
+            cells = [cell for cell in table[axis] if cell.strip()]
+            places[known, k] = as_numbers(cells, axis, links, np.asarray(lines)[known])
     return network_from_arcs(columns["from"], columns["to"], ids=table["link"], coordinates=places)
 
 
