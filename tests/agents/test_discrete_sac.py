@@ -190,7 +190,7 @@ def test_bad_settings_and_spaces_are_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"target_ratio must lie in \(0, 1\).*got 1\.0"):
         discrete_sac(DiscreteSACSettings(target_ratio=1.0))
     with pytest.raises(
-        InputError, match="discrete_sac: temperature_bounds must be finite, above 0 and in order"
+        InputError, match="discrete_sac: temperature_bounds must be two numbers, finite, above 0 and in order"
     ):
         discrete_sac(DiscreteSACSettings(temperature_bounds=(0.0, 1.0)))
     with pytest.raises(InputError, match="discrete_sac: temperature must be a finite number above 0"):

@@ -49,7 +49,7 @@ def test_the_weight_of_the_true_reward_is_found_within_its_standard_error(here, 
         ("0,99,0", "unknown state '99'"),
         ("0,0,7", "unknown action '7'"),
         ("0,0,0\n0,9,0", "gives this transition probability zero"),
-        ("", "empty"),
+        ("", "holds no row of demonstrations"),
     ],
 )
 def test_demonstrations_that_cannot_have_happened_are_one_sentence(here, capsys, rows, sentence):

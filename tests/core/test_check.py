@@ -35,7 +35,7 @@ def test_a_tolerance_is_a_finite_number_of_at_least_zero(tolerance):
 @pytest.mark.parametrize("count", [0, -1, 1.0, True, "2"])
 def test_a_count_is_a_whole_number_from_the_least_on(count):
     check.check_count(1, "count")
-    check.check_count(np.int64(0), "count", 0)
+    check.check_count(np.int64(0), "count", least=0)
     with pytest.raises(InputError, match="count must be a whole number, at least 1; got"):
         check.check_count(count, "count")
 

@@ -91,8 +91,9 @@ def test_the_second_derivative_in_the_temperature_is_the_slope_of_the_first(tied
 
     slope, step = jax.grad(total), 1e-5
     difference = (slope(0.5 + step) - slope(0.5 - step)) / (2 * step)
-    # The error of a central difference: step^2 times a third derivative of order 1e4, and rounding / step.
-    np.testing.assert_allclose(jax.grad(slope)(0.5), difference, rtol=1e-6)
+    # The error of a central difference: step^2 times a third derivative of order 1e4, and rounding / step. With tied
+    # scores the value is linear in the temperature.
+    np.testing.assert_allclose(jax.grad(slope)(0.5), difference, rtol=1e-6, atol=1e-9)
 
 
 def crowd() -> Sparse:

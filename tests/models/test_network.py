@@ -29,9 +29,9 @@ def test_places_of_links_may_be_unknown_but_not_half_known(file):
     arcs = file(ARCS)
     places = read_network(arcs, file("link,x,y\nx,1,2\ny,,\nz,3,4\n", "links.csv")).coordinates
     np.testing.assert_array_equal(places, [[1, 2], [np.nan, np.nan], [3, 4]])
-    with pytest.raises(InputError, match="links.csv must have both columns x and y, or neither"):
+    with pytest.raises(InputError, match=r"links\.csv must have both columns x and y, or neither"):
         read_network(arcs, file("link,x\nx,1\ny,2\nz,3\n", "links.csv"))
-    with pytest.raises(InputError, match="links.csv, row 3: x must be a number; got 'far'"):
+    with pytest.raises(InputError, match=r"links\.csv, row 3: x must be a number; got 'far'"):
         read_network(arcs, file("link,x,y\nx,1,2\ny,far,1\nz,3,4\n", "links.csv"))
 
 

@@ -74,7 +74,8 @@ def check_count(count: int, name: str, of: str = "", least: int = 1) -> int:
         found = None
     if found is None or isinstance(count, bool) or (found < least and not of):
         kind = f"a whole number of {of}s" if of else "a whole number"
-        raise InputError(f"{name} must be {kind}, at least {least}; got {count!r}.")
+        told = count if found is None or isinstance(count, bool) else found
+        raise InputError(f"{name} must be {kind}, at least {least}; got {told!r}.")
     if found < least:
         raise InputError(f"{name} must be at least {least} {of}; got {found}.")
     return found

@@ -59,7 +59,7 @@ def _one_list(successor, weight) -> Sparse:
 
 
 @eqx.filter_jit
-def resolvent(chain: Transition, b: Array, *, transpose: bool = False) -> jax.Array:
+def resolvent(chain: Transition, b: Array, *, transpose: bool = False, refuse: bool = True) -> jax.Array:
     """x [S] with x = b + M x (or x = b + M^T x), where M is a one-action `Transition`.
 
     With M = discount P_pi and b the reward it is the value of the policy; transposed, with b the start
@@ -68,9 +68,9 @@ def resolvent(chain: Transition, b: Array, *, transpose: bool = False) -> jax.Ar
 
     Raises:
         RuntimeError: (from compiled code too) when no small relative residual is reached, 1e-7 by iteration: mass
-            does not die out, or does so too slowly.
+            does not die out, or does so too slowly. Without `refuse` the answer is then NaN, as it is for a NaN in M or b.
     """
-    return _solve(chain, b, transpose, _refuse)
+    return _solve(chain, b, transpose, _refuse if refuse else _unknown)
 
 
 def solve_chain(chain: Transition, b: Array) -> jax.Array:
@@ -153,10 +153,19 @@ def _iterate(apply, b):
     return x
 
 
+def _solves(apply, x, b, tolerance: float):
+    return jnp.max(jnp.abs(b - apply(x))) <= tolerance * jnp.max(jnp.abs(b))
+
+
+def _unknown(apply, x, b, tolerance: float):
+    return jnp.where(_solves(apply, x, b, tolerance), x, jnp.nan)
+
+
 def _refuse(apply, x, b, tolerance: float):
+    known = jnp.all(jnp.isfinite(apply(jnp.ones_like(b)) + b))
     return eqx.error_if(
         x,
-        ~(jnp.max(jnp.abs(b - apply(x))) <= tolerance * jnp.max(jnp.abs(b))),
+        known & ~_solves(apply, x, b, tolerance),
         "a linear system in the policy's Markov chain did not converge: its mass does not die out, or too "
         "slowly.",
     )

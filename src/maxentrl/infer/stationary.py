@@ -154,7 +154,7 @@ def _(primals, tangents):
     if pushed is None:
         return v, jnp.zeros_like(v)
     m = chain(problem.mdp, v, problem.temperatures, problem.discount)
-    return v, resolvent(m, pushed)
+    return v, resolvent(m, pushed, refuse=False)
 
 
 def _newton(problem: Problem, tolerance: float | jax.Array, max_sweeps: int | jax.Array) -> FixedPoint:

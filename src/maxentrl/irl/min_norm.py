@@ -136,7 +136,8 @@ def _settle(rows, linear, groups, x: np.ndarray, held: np.ndarray) -> tuple[np.n
         if not exact and not falling.any():
             raise InfeasibleError("the quadratic program has no minimum: its objective falls for ever.")
         room = np.full(len(corral), np.inf)
-        room[falling] = x[corral][falling] / -step[falling]
+        with np.errstate(over="ignore"):  # a step of nothing never arrives
+            room[falling] = x[corral][falling] / -step[falling]
         longest = float(room.min(initial=np.inf))
         if exact and longest >= 1:
             x = x.copy()
