@@ -119,6 +119,9 @@ def test_a_setting_of_none_or_of_no_numbers_is_said_and_understood():
         assert settings_of(kind.settings, found)["hidden"] == numbers
 
 
+SAC = ("train", "sac", "--env", "pendulum", "--steps", "9", "--out", "run")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -145,11 +148,24 @@ def test_a_setting_of_none_or_of_no_numbers_is_said_and_understood():
             'hidden must be numbers with commas between them, such as "64,64"',
         ),
         (("--steps", "9", "--environments", "0"), "environments must be at least 1; got 0"),
+        (
+            (*SAC, "--capacity", "1000000000000"),
+            "1 memory of 1000000000000 steps needs .* a smaller --capacity",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence_and_leaves_nothing(here, capsys, words, sentence):
     full = words if words[0] == "train" else (*COMMAND, *words, "--out", "run")
     assert re.search(sentence, refused(capsys, *full))
+    assert not list(here.iterdir())
+
+
+@pytest.mark.usefixtures("as_shipped")
+@pytest.mark.parametrize("bounds", ["1", "0.1,1,3", "2,1"])
+def test_bounds_of_the_temperature_are_two(here, capsys, bounds):
+    assert "temperature_bounds must be two numbers, finite, above 0 and in order; got (" in refused(
+        capsys, *SAC, "--temperature-bounds", bounds
+    )
     assert not list(here.iterdir())
 
 
