@@ -13,7 +13,8 @@ decides the speed on a CPU (benchmarks/results/backup.txt has the figures):
   included, and a last pass over these.
 - Indices are written successor[a, k], never successor[a][k]: XLA copies the inner list before it is read.
 - The maximum over actions and the sum of exponentials below it run together: of each two, the higher is never
-  exponentiated, which leaves one exponential fewer than there are actions.
+  exponentiated, which leaves one exponential fewer than there are actions. Written otherwise (two sums to choose from,
+  or `minimum` and `maximum`), XLA computes every score several times.
 """
 
 from __future__ import annotations
@@ -161,11 +162,11 @@ def _over_actions(scores, weight, temperature, kind: Kind, actions: int, dtype):
 
     def add(a, so_far):
         """The next action joins the highest score and the sum of exp((score - highest) / temperature)."""
-        top, total = so_far
-        higher = scores[a] > top
-        high, low = jnp.where(higher, scores[a], top), jnp.where(higher, top, scores[a])
-        shrunk = jnp.exp((low - high) / temperature)
-        return high, jnp.where(higher, 1 + total * shrunk, total + shrunk)
+        (top, total), score = so_far, scores[a]
+        below = top >= score
+        high, low = jnp.where(below, top, score), jnp.where(below, score, top)
+        shrunk = jnp.exp(-jnp.where(high == -jnp.inf, 0, high - low) / temperature)
+        return high, jnp.where(below, total, 1) + jnp.where(below, 1, total) * shrunk
 
     top, total = accumulate(add, 1, actions, (scores[0], jnp.ones_like(scores[0])))
     new = top + temperature * jnp.log(total)
